@@ -1,0 +1,256 @@
+/**
+ * What an ecosystem is to Larder: a table of routes and pure functions about its documents. A format sees no disk,
+ * no network, no clock and no HTTP server; the core sees no format.
+ */
+import type { Algorithm, Digest } from './digest.ts';
+import type { ProblemFacts } from './problem.ts';
+
+export type { Algorithm, Digest } from './digest.ts';
+
+/** One request, already routed to a repository and stripped of the HTTP server. */
+export interface Call {
+  readonly method: string;
+  /** Decoded exactly once, after the raw path was split at its slashes. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Public URL of the repository, no trailing slash. */
+  readonly base: string;
+}
+
+/** Who asks. Only `anonymous` exists until there are credentials to check. */
+export interface Identity {
+  readonly kind: 'anonymous' | 'user' | 'service';
+  readonly name?: string;
+}
+
+export interface Format {
+  /** Also the name of its folder. */
+  readonly id: string;
+  /** Only for clients that insist on their own first segment: `/v2/{org}/{repo}/…`. */
+  readonly root?: string;
+  /** Computed for every artifact while its bytes stream in, beside sha256, which always is. */
+  readonly digests: readonly Algorithm[];
+  readonly upstream?: {
+    /** Read before anything else from an upstream (NuGet's service index, Cargo's config.json). */
+    readonly discover?: Document;
+    /** Default: base URL, slash, path. */
+    readonly locate?: (path: string, base: string, discovered: unknown) => string;
+  };
+  readonly auth: {
+    readonly from: readonly ('basic' | 'bearer' | `header:${string}`)[];
+    readonly challenge: (realm: string, scope: string) => string;
+  };
+  readonly routes: readonly Route[];
+  /** Every kind of document the routes mention: a worker thread finds them here by id. */
+  readonly documents: readonly DocumentType<unknown>[];
+  /** An error in the client's own dialect. */
+  readonly problem: (problem: ProblemFacts) => Body;
+  /** Settings a repository of this format may have (`options:` in the configuration); throws an Error that names what is wrong. */
+  readonly configure?: (options: Readonly<Record<string, unknown>>) => Format;
+}
+
+export interface Route {
+  /** Metric label, log field and anchor in the docs page. */
+  readonly id: string;
+  /** GET also answers HEAD. */
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  /** `{x}` is one segment, `{x+}` one or more. First match wins. */
+  readonly path: string;
+  /** `undefined`: this is no path of the ecosystem after all; the next route is tried. */
+  readonly intent: (call: Call) => Intent | undefined;
+}
+
+export type Intent = Artifact | Document | Checksum | Change | Upload | Forward | Answer;
+
+/** Bytes the server never looks into. Streamed, never buffered. */
+export interface Artifact {
+  readonly kind: 'artifact';
+  readonly path: string;
+  readonly name?: string;
+  readonly version?: string;
+  /** Default `immutable`. */
+  readonly freshness?: 'immutable' | 'revalidate';
+  /** Known from the URL itself (OCI, by-hash). */
+  readonly digest?: Digest;
+  /** The document that tells its digest and, if it lives elsewhere, its URL. */
+  readonly describedBy?: Document;
+  /** Overrides what upstream said. */
+  readonly contentType?: string;
+}
+
+/** Bytes the server may have to understand. Size-limited. */
+export interface Document {
+  readonly kind: 'document';
+  readonly type: DocumentType<unknown>;
+  readonly path: string;
+  readonly name?: string;
+  readonly version?: string;
+  /** Which projection the client asked for, e.g. `abbreviated`, `version:1.2.3`. Default: `''`. */
+  readonly variant?: string;
+  /** The client must see the newest there is (npm's `?write=true`): caches are passed by. */
+  readonly fresh?: boolean;
+}
+
+/** A kind of document. Leaving a function out is a statement about the ecosystem, not a gap. */
+export interface DocumentType<T> {
+  readonly id: string;
+  /** In bytes, decoded; a longer answer from upstream is refused. */
+  readonly limit: number;
+  /** Content type of answers that pass through unencoded. Default: what upstream said. */
+  readonly contentType?: string;
+  /** Where upstream serves one document in several representations. Absent: it has one. */
+  readonly representations?: Representations;
+  /** Throws on anything that is not such a document: then nothing is stored. */
+  decode(bytes: Uint8Array, origin: Origin): T;
+  /** Absent: it tells nothing about other paths. */
+  links?(doc: T, origin: Origin): Iterable<Link>;
+  /** Absent: the first source that has it wins. Earlier documents take precedence. */
+  merge?(docs: readonly T[], path: string): T;
+  /** Absent: a hosted source has it only if it was published as a file. */
+  render?(path: string, view: View): T | undefined | Promise<T | undefined>;
+  /** Without the versions that policy refuses: tags that pointed at them moved, reasons placed where the protocol has a slot. Absent: it lists no versions. */
+  withhold?(doc: T, refused: (version: string) => Refusal | undefined): T;
+  /** As the client asked for it, with URLs that point at `base`. `undefined`: the document is there, this projection of it is not. */
+  encode(doc: T, variant: string, base: string): Body | undefined;
+}
+
+/** One document, several forms at the upstream (npm: full and abbreviated). Each form is an entry of its own. */
+export interface Representations {
+  /** Which form answers this variant. */
+  of(variant: string): string;
+  /** Accept header that asks for it. */
+  accept(representation: string): string;
+  /** Other forms that hold everything this one holds; a fresh one of them saves a request. */
+  coveredBy(representation: string): readonly string[];
+  /** What the answer in truth is, when upstream does not know the form that was asked for. */
+  arrived(asked: string, origin: Origin): string;
+}
+
+/** What a document says should be found at a path, and where. */
+export interface Link {
+  readonly path: string;
+  readonly url?: string;
+  readonly digests?: readonly Digest[];
+  readonly size?: number;
+  /** What the policy gate judges; as the document said it, never our own clock. */
+  readonly version?: string;
+  readonly publishedAt?: string;
+}
+
+/** Where bytes came from. */
+export interface Origin {
+  readonly url: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+/** The digest of whatever the other intent would answer. */
+export interface Checksum {
+  readonly kind: 'checksum';
+  readonly of: Artifact | Document;
+  readonly algorithm: Algorithm;
+}
+
+export interface Change {
+  readonly kind: 'change';
+  readonly action: 'publish' | 'delete';
+  readonly name?: string;
+  readonly receive: (call: Call, body: AsyncIterable<Uint8Array>, stage: Staging) => Promise<ChangeSet>;
+}
+
+/** One step of a resumable upload; the core owns the session. */
+export interface Upload {
+  readonly kind: 'upload';
+  readonly step: 'open' | 'status' | 'append' | 'finish' | 'cancel';
+  readonly name: string;
+  readonly session?: string;
+  readonly offset?: number;
+  readonly target?: { readonly path: string; readonly digest: Digest };
+  readonly mount?: { readonly from: string; readonly digest: Digest };
+  readonly reply: (state: { session: string; size: number; done: boolean }) => Body;
+}
+
+/** Passed to the first upstream, never stored (search, audit). */
+export interface Forward {
+  readonly kind: 'forward';
+  /** Path and query below the upstream's base URL. */
+  readonly path: string;
+  readonly name?: string;
+  /** The answer when upstream has no such endpoint (404, 405, 410, 501), or there is no upstream to ask. */
+  readonly otherwise?: Body;
+  /** Request headers that go along, lower case. Credentials never do. */
+  readonly headers?: readonly string[];
+  /** Whether this content type may be passed back; anything else counts as no answer. Default: anything. */
+  readonly accepts?: (contentType: string) => boolean;
+}
+
+/** Known without looking anything up (ping, service index). */
+export interface Answer {
+  readonly kind: 'answer';
+  readonly body: Body | ((who: Identity) => Body);
+}
+
+export interface Body {
+  /** Default 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly bytes: Uint8Array;
+}
+
+/** What `render` may look at: hosted packages, and sibling documents as a client would get them. */
+export interface View {
+  records(name?: string): AsyncIterable<PackageRecord>;
+  entries(prefix: string): AsyncIterable<Entry>;
+  document(want: Document): Promise<Body | undefined>;
+}
+
+export interface Entry {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly contentType: string;
+}
+
+export interface PackageRecord {
+  readonly name: string;
+  readonly version: string;
+  readonly files: readonly Entry[];
+  /** The format's own facts about the version, e.g. its package.json. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly publishedAt: string;
+  readonly yanked?: boolean;
+}
+
+export interface Staging {
+  add(bytes: AsyncIterable<Uint8Array>, limit?: number): Promise<StagedFile>;
+}
+
+export interface StagedFile {
+  readonly size: number;
+  readonly digests: readonly Digest[];
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** What a publish, yank or delete comes to. Committed in one step. */
+export interface ChangeSet {
+  readonly put?: readonly {
+    readonly path: string;
+    readonly file: StagedFile;
+    readonly contentType: string;
+    readonly mutable?: boolean;
+  }[];
+  readonly drop?: readonly string[];
+  readonly records?: readonly Omit<PackageRecord, 'publishedAt' | 'files'>[];
+  /** Digests the client claims for paths already published; a mismatch refuses the change. */
+  readonly expect?: readonly { readonly path: string; readonly digest: Digest }[];
+  readonly reply: Body;
+}
+
+/** Why policy keeps a version back, in words for the person who asked, and until when if that is known. */
+export interface Refusal {
+  readonly rule: string;
+  readonly reason: string;
+  readonly until?: string;
+}
