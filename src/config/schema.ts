@@ -1,4 +1,9 @@
-/** What a configuration comes to once it is read: every default filled in, sizes in bytes, durations in milliseconds, paths absolute. */
+/**
+ * The configuration twice: as it is once read (every default filled in, sizes in bytes, durations in milliseconds, paths
+ * absolute), and as people write it.
+ */
+import { z } from 'zod';
+import { parseDuration, parseListen, parseSize } from './units.ts';
 
 export interface Config {
   /** Absolute path of the file it was read from. */
@@ -14,6 +19,8 @@ export interface Config {
   readonly documents: DocumentsConfig;
   readonly log: LogConfig;
   readonly metrics: { readonly enabled: boolean };
+  /** What the operator should know although it is no mistake. */
+  readonly notes: readonly string[];
 }
 
 export interface ServerConfig {
@@ -151,3 +158,341 @@ export interface LogConfig {
   readonly access: boolean;
   readonly pretty: boolean;
 }
+
+/*
+ * The same as people write it: every option once, with its meaning and its default. The pages and the editor schema are
+ * made from this (`document.ts`).
+ */
+
+const reference = /\$\{[^}]+\}/.source;
+
+/** Messages that start with `is` get the value put before them. */
+function anyDuration() {
+  return z
+    .union([z.string(), z.number()], { error: 'needs a duration, such as 30s' })
+    .meta({ title: 'duration', pattern: `^(0|\\d+(\\.\\d+)? ?(ms|s|m|h|d)|${reference})$` })
+    .transform((value, context) => {
+      const ms = parseDuration(value);
+      if (ms !== undefined) return ms;
+      context.addIssue('is not a duration; write a number and one of ms, s, m, h, d, such as 30s');
+      return z.NEVER;
+    });
+}
+
+function duration(fallback: string) {
+  return anyDuration().prefault(fallback);
+}
+
+/** A duration whose name says milliseconds, so that a plain number is one too. */
+function milliseconds(fallback: number) {
+  return z
+    .union([z.number(), z.string()], { error: 'needs milliseconds, such as 30000, or a duration, such as 30s' })
+    .meta({ title: 'milliseconds, or a duration', pattern: `^(\\d+(\\.\\d+)? ?(ms|s|m|h|d)?|${reference})$` })
+    .transform((value, context) => {
+      const ms = /^\d+$/.test(String(value)) ? Number(value) : parseDuration(value);
+      if (ms !== undefined) return ms;
+      context.addIssue('is neither a number of milliseconds nor a duration such as 30s');
+      return z.NEVER;
+    })
+    .prefault(fallback);
+}
+
+function size() {
+  return z
+    .union([z.string(), z.number()], { error: 'needs a size, such as 64MiB' })
+    .meta({ title: 'size', pattern: `^(\\d+(\\.\\d+)? ?([kKmMgGtT][iI]?)?[bB]?|${reference})$` })
+    .transform((value, context) => {
+      const bytes = parseSize(value);
+      if (bytes !== undefined) return bytes;
+      context.addIssue('is not a size; write a number and one of KB, MB, GB, TB, KiB, MiB, GiB, TiB, such as 50GB');
+      return z.NEVER;
+    });
+}
+
+function count(fallback: number, least = 0, most = 1_000_000) {
+  return z
+    .union([z.number(), z.string()], { error: 'needs a whole number' })
+    .meta({ title: 'number', pattern: `^(\\d+|${reference})$`, minimum: least, maximum: most })
+    .transform((value, context) => {
+      const number = /^\d+$/.test(String(value)) ? Number(value) : Number.NaN;
+      if (number >= least && number <= most) return number;
+      context.addIssue(`is not a whole number from ${least} to ${most}`);
+      return z.NEVER;
+    })
+    .prefault(fallback);
+}
+
+function flag(fallback: boolean) {
+  return z
+    .union([z.boolean(), z.enum(['true', 'false'])], { error: 'is neither true nor false' })
+    .meta({ title: 'true or false' })
+    .transform((value) => value === true || value === 'true')
+    .prefault(fallback);
+}
+
+function text(title = 'text') {
+  return z.string().min(1, { error: 'is empty' }).meta({ title });
+}
+
+function nameRecord<T extends z.ZodType>(value: T) {
+  return z.record(
+    z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/, {
+      error: 'is not a name: lower-case letters, digits, "-", "." and "_", the first a letter or digit, at most 100',
+    }),
+    value,
+  );
+}
+
+const limitsSchema = z.strictObject({
+  headerBytes: size().prefault('16KiB').describe('Longest request headers, all together; more is answered 431.'),
+  urlBytes: size().prefault('8KiB').describe('Longest request target; more is answered 414.'),
+  bodyBytes: size()
+    .prefault('10MB')
+    .describe('Longest request body that has to be held in memory (searches, audits); more is answered 413.'),
+  headersTimeout: duration('30s').describe('How long a client may take to send its request headers.'),
+  requestTimeout: duration('5m').describe('How long a client may take to send a whole request.'),
+  keepAliveTimeout: duration('75s').describe(
+    'How long an idle connection stays open. Longer than the same setting of a load balancer in front, or requests fail now and then.',
+  ),
+  connections: count(10_000, 1).describe('Connections at the same time; more are closed at once.'),
+});
+
+const serverSchema = z.strictObject({
+  listen: z
+    .union([z.string(), z.number()], { error: 'needs an address, such as 127.0.0.1:5273' })
+    .meta({ title: 'address' })
+    .transform((value, context) => {
+      const listen = parseListen(value);
+      if (listen) return listen;
+      context.addIssue('is no address; write HOST:PORT or [IPv6]:PORT; 0.0.0.0:5273 listens on every interface');
+      return z.NEVER;
+    })
+    .prefault('127.0.0.1:5273')
+    .describe(
+      'Host and port. A port alone means loopback; port 0 lets the operating system choose. Anything but loopback is reachable by others.',
+    ),
+  publicUrl: text('URL')
+    .optional()
+    .describe(
+      'The address clients use, if it is another one; may have a path. Without it, the Host header counts, and Forwarded headers of trusted proxies.',
+    ),
+  trustedProxies: z
+    .array(text('CIDR block'))
+    .prefault([])
+    .describe('Address blocks of proxies whose Forwarded and X-Forwarded-* headers are believed, such as 10.0.0.0/8.'),
+  tls: z
+    .strictObject({
+      cert: text('path').describe('File with the certificate and its chain, in PEM form.'),
+      key: text('path').describe('File with the private key, in PEM form.'),
+    })
+    .optional()
+    .describe('Serve HTTPS, with HTTP/2.'),
+  limits: limitsSchema.prefault({}).describe('What one client may ask of the server.'),
+  drain: duration('30s').describe('After a signal to stop: how long running transfers may take to finish.'),
+  hotMemory: size().prefault('64MiB').describe('Memory for small answers that are asked for often.'),
+});
+
+const storageSchema = z.strictObject({
+  path: text('path')
+    .prefault('./data')
+    .describe('Folder for everything stored. A relative path starts at the working directory.'),
+  maxSize: size()
+    .optional()
+    .describe('What may be stored; beyond it the least recently used goes. Without it, until the disk is full.'),
+  keepFree: size()
+    .prefault('256MiB')
+    .describe('Left free on the disk. With less than this, answers are passed on without being stored.'),
+});
+
+const breakerSchema = z.strictObject({
+  failures: count(10, 1).describe('Failures in a row within the window after which the upstream is left alone.'),
+  window: duration('30s').describe('How far back failures count.'),
+  open: duration('15s').describe('How long it is left alone before one request tries again.'),
+  probeTimeout: duration('10s').describe('How long that one request may take.'),
+});
+
+export const upstreamSchema = z.strictObject({
+  url: text('URL')
+    .optional()
+    .describe('Base address. May be left out for a well-known name, to change only its other settings.'),
+  format: text('format id').optional().describe('What it speaks; a repository of another format is then a mistake.'),
+  auth: z
+    .union(
+      [
+        z.strictObject({ bearer: text().describe('Token, sent as `Authorization: Bearer`.') }),
+        z.strictObject({
+          username: text().describe('For basic authentication.'),
+          password: z.string().describe('For basic authentication.'),
+        }),
+      ],
+      { error: 'needs either a bearer token or a username and a password' },
+    )
+    .optional()
+    .describe('Credentials; sent to this address only, never along a redirect to another host.'),
+  timeoutMs: milliseconds(30_000).describe(
+    'Longest wait for the headers of an answer, and between two pieces of its body.',
+  ),
+  connectTimeout: duration('5s').describe('Longest wait for a connection.'),
+  concurrency: count(32, 1, 10_000).describe('Requests at the same time.'),
+  maxQueue: count(2000).describe('Requests that may wait for their turn; beyond it the answer is 503.'),
+  retries: count(2, 0, 20).describe('Further tries after a failure that may pass.'),
+  proxy: text('URL, or none')
+    .optional()
+    .describe(
+      'HTTP proxy to go through. Without it HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count; `none` ignores them.',
+    ),
+  ca: text('path, or PEM text')
+    .optional()
+    .describe(
+      'Certificate authorities to trust for it, besides the usual ones: a file, or the certificates themselves.',
+    ),
+  hosts: z
+    .array(text('host, host:port or *.domain'))
+    .prefault([])
+    .describe('Further hosts that its links and redirects may lead to, also if their addresses are private.'),
+  onlyHosts: flag(false).describe('Links and redirects may lead to its own host and `hosts` only.'),
+  breaker: breakerSchema.prefault({}).describe('When to leave a failing upstream alone for a while.'),
+});
+
+const claimsSchema = z
+  .array(text('name pattern'))
+  .prefault([])
+  .describe("Names that belong to this source alone, such as '@acme/*': no other source is asked for them.");
+
+const remoteSchema = z.strictObject({
+  remote: text('upstream').describe('Name of an upstream: a well-known one, or one of `upstreams`.'),
+  ttl: duration('5m').describe('How long a document counts as fresh.'),
+  staleWhileRevalidate: duration('5m').describe(
+    'How long after that it is still given out at once, while it is checked in the background.',
+  ),
+  staleIfError: z
+    .union([z.literal('unlimited'), anyDuration()], { error: 'is neither a duration nor unlimited' })
+    .prefault('unlimited')
+    .describe('How long after that it stands in while upstream is unreachable.'),
+  negativeTtl: duration('30s').describe('How long "not found" is remembered.'),
+  patience: duration('3s').describe('How long a client waits for a check before it gets the stale copy.'),
+  offline: flag(false).describe('Never ask upstream; serve only what is stored.'),
+  claims: claimsSchema,
+  takedown: z
+    .strictObject({
+      confirmations: count(3, 1, 1000).describe('How many times upstream must say so.'),
+      over: duration('1h').describe('Over how long at least.'),
+    })
+    .prefault({})
+    .describe('When upstream says that something stored is gone: how sure to be before believing it.'),
+});
+
+const nestedSchema = z.strictObject({
+  repository: text('repository').describe('Another repository: `org/name`, or `name` in the same org.'),
+  claims: claimsSchema,
+});
+
+const hostedSchema = z.strictObject({
+  hosted: z
+    .literal(true, { error: 'can only be true' })
+    .describe('Packages published here. Not available in this release.'),
+  claims: claimsSchema,
+});
+
+const repositorySchema = z.strictObject({
+  format: text('format id').describe('What its clients speak; the names of the folders below `src/formats`.'),
+  sources: z
+    .array(
+      z.union([remoteSchema, nestedSchema, hostedSchema], {
+        error: 'needs to say where from: remote: UPSTREAM, or repository: ORG/NAME',
+      }),
+    )
+    .min(1, { error: 'needs at least one source' })
+    .describe(
+      'Where its content comes from, in order: the first that has it wins, and in merged documents the earlier wins.',
+    ),
+  partial: z
+    .enum(['refuse', 'allow'])
+    .prefault('refuse')
+    .meta({ title: 'refuse or allow' })
+    .describe(
+      'When one of several sources can not be reached and nothing stored stands in for it: refuse the merged document, or serve what the others have.',
+    ),
+  options: z
+    .record(z.string(), z.unknown())
+    .prefault({})
+    .meta({ title: 'settings' })
+    .describe("The format's own settings; see its page in `docs/formats`."),
+  maxArtifactSize: size().prefault('20GB').describe('A longer file is refused.'),
+  keepGoing: flag(true).describe('Finish and store a download although every client that wanted it has left.'),
+});
+
+const accessSchema = z.strictObject({
+  who: z
+    .array(text('everyone, members, team:NAME, user:NAME or ci:ISSUER:PATTERN'))
+    .min(1, { error: 'needs at least one' })
+    .describe(
+      '`everyone` (also without credentials), `members`, `team:NAME`, `user:NAME`, `ci:ISSUER-NAME:SUBJECT-PATTERN`.',
+    ),
+  may: z
+    .array(z.enum(['read', 'publish', 'delete', 'admin']))
+    .min(1, { error: 'needs at least one of read, publish, delete, admin' })
+    .describe('`read`, `publish`, `delete`, `admin`.'),
+  repositories: z.array(text('repository name')).optional().describe('Only in these repositories of the org.'),
+  names: z.array(text('name pattern')).optional().describe("Only packages with these names, such as '@acme/*'."),
+});
+
+const orgSchema = z.strictObject({
+  teams: z
+    .record(z.string(), z.array(text('user')))
+    .prefault({})
+    .describe('Team names and their members.'),
+  repositories: nameRecord(repositorySchema).prefault({}).describe('Repositories by name; reached at `/ORG/NAME/`.'),
+  access: z
+    .array(accessSchema)
+    .prefault([])
+    .describe('Who may do what. Rules add up; nothing is allowed that no rule allows.'),
+});
+
+/** The whole file. */
+export const fileSchema = z.strictObject({
+  server: serverSchema.prefault({}).describe('How clients reach Larder.'),
+  storage: storageSchema.prefault({}).describe('Where and how much is kept.'),
+  index: text('sqlite, memory or redis://HOST:PORT/DB')
+    .prefault('sqlite')
+    .describe(
+      'Where the rebuildable index lies: `sqlite` (below `storage.path`), `memory` (lost at every stop), or a Redis server that several machines share.',
+    ),
+  hosts: z
+    .record(z.string(), text('repository'))
+    .prefault({})
+    .describe(
+      'Repositories for clients that can not send a path: host name to `org/name`; `default` for any other host name.',
+    ),
+  upstreams: nameRecord(upstreamSchema)
+    .prefault({})
+    .describe('Other registries by name. Adds to the well-known names, or overrides their settings.'),
+  orgs: nameRecord(orgSchema).prefault({}).describe('Organisations: who shares repositories and rules.'),
+  documents: z
+    .strictObject({
+      threads: count(1, 0, 64).describe('Worker threads for big documents, so that they hold up nobody else. 0: none.'),
+      inlineBytes: size().prefault('64KiB').describe('Documents up to this size need no worker thread.'),
+      memory: size().prefault('128MiB').describe('Memory for documents as they were made for clients.'),
+    })
+    .prefault({})
+    .describe('How documents (lists of versions and the like) are worked on.'),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+        .prefault('info')
+        .meta({ title: 'trace, debug, info, warn, error, fatal or silent' })
+        .describe('What is written at least.'),
+      access: flag(true).describe('One line per request.'),
+      pretty: flag(false).describe('For eyes instead of for machines (JSON).'),
+    })
+    .prefault({})
+    .describe('What is written to standard output.'),
+  metrics: z
+    .strictObject({ enabled: flag(true).describe('Serve `/metrics`.') })
+    .prefault({})
+    .describe('Numbers for Prometheus.'),
+});
+
+/** The file as written, checked and with defaults, but not yet put together. */
+export type ConfigFile = z.output<typeof fileSchema>;

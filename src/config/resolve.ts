@@ -1,0 +1,561 @@
+/** From a checked file to the configuration the program runs on; says what does not fit together. */
+import { networkInterfaces } from 'node:os';
+import { resolve as resolvePath } from 'node:path';
+import { shown } from './check-file.ts';
+import { proxyFromEnvironment } from './egress.ts';
+import { type Path, type PlacedMistake, printPath, withoutCredentials } from './mistakes.ts';
+import {
+  type Config,
+  type ConfigFile,
+  type NestedSourceConfig,
+  type OrgConfig,
+  type RepositoryConfig,
+  type ServerConfig,
+  type SourceConfig,
+  type UpstreamConfig,
+  upstreamSchema,
+} from './schema.ts';
+import { type Environment, readText, type SourceTree } from './source.ts';
+import { guess, hint } from './suggest.ts';
+import { type Listen, parseBlock } from './units.ts';
+import { npmRegistry, wellKnown } from './well-known.ts';
+
+type UpstreamFile = ConfigFile['upstreams'][string];
+type RepositoryFile = ConfigFile['orgs'][string]['repositories'][string];
+type Complain = (path: Path, message: string) => void;
+
+export interface ResolveOptions {
+  readonly filePath: string;
+  readonly environment: Environment;
+  /** Ids of the formats there are. */
+  readonly formats: readonly string[];
+}
+
+/** First path segments that mean something else. */
+const reservedOrgs: readonly string[] = [
+  'v2',
+  '-',
+  'api',
+  'ui',
+  'healthz',
+  'readyz',
+  'metrics',
+  'token',
+  '.well-known',
+];
+
+export async function resolveConfig(
+  file: ConfigFile,
+  tree: SourceTree,
+  options: ResolveOptions,
+): Promise<{ readonly config: Config; readonly mistakes: readonly PlacedMistake[] }> {
+  const mistakes: PlacedMistake[] = [];
+  const notes: string[] = [];
+  const complain: Complain = (at, message) => {
+    mistakes.push({ path: printPath(at), at, message: shown(message, at, tree), ...tree.place(at) });
+  };
+
+  const names = namesIn(tree);
+  const server = await resolveServer(file.server, complain);
+  const upstreams = await resolveUpstreams(file, server, options.environment, complain, notes);
+  const orgs: Record<string, OrgConfig> = {};
+  for (const [name, org] of Object.entries(file.orgs)) {
+    if (reservedOrgs.includes(name)) complain(['orgs', name], `"${name}" is reserved; name the org differently`);
+    orgs[name] = {
+      teams: org.teams,
+      repositories: Object.fromEntries(
+        Object.entries(org.repositories).map(([repository, settings]) => [
+          repository,
+          resolveRepository(settings, name, repository, upstreams, options, complain),
+        ]),
+      ),
+      access: org.access.map(({ who, may, repositories, names }) => ({
+        who,
+        may,
+        ...(repositories && { repositories }),
+        ...(names && { names }),
+      })),
+    };
+    checkAccess(name, org, names.repositories, complain);
+    notes.push(...accessNotes(name, org));
+  }
+  const repositories = repositoriesOf(orgs);
+  checkNesting(repositories, names, complain);
+  const hosts = resolveHosts(file.hosts, names, complain);
+  if (repositories.size === 0 && mistakes.length === 0) {
+    notes.push('there is no repository; add one under orgs.NAME.repositories');
+  }
+  return {
+    config: {
+      file: options.filePath,
+      server,
+      storage: {
+        path: resolvePath(file.storage.path),
+        keepFreeBytes: file.storage.keepFree,
+        ...(file.storage.maxSize !== undefined && { maxSizeBytes: file.storage.maxSize }),
+      },
+      index: resolveIndex(file.index, complain),
+      hosts,
+      upstreams,
+      orgs,
+      documents: {
+        threads: file.documents.threads,
+        inlineBytes: file.documents.inlineBytes,
+        memoryBytes: file.documents.memory,
+      },
+      log: file.log,
+      metrics: file.metrics,
+      notes,
+    },
+    mistakes,
+  };
+}
+
+async function resolveServer(server: ConfigFile['server'], complain: Complain): Promise<ServerConfig> {
+  const at = (...path: (string | number)[]): Path => ['server', ...path];
+  const publicUrl =
+    server.publicUrl === undefined ? undefined : publicAddress(server.publicUrl, at('publicUrl'), complain);
+  const trustedProxies = server.trustedProxies.flatMap((text, index) => {
+    const block = parseBlock(text);
+    if (block === undefined) {
+      complain(at('trustedProxies', index), `"${text}" is no address block; write such as 10.0.0.0/8 or fd00::/8`);
+    }
+    return block === undefined ? [] : [block];
+  });
+  const cert = server.tls && (await pem(server.tls.cert, at('tls', 'cert'), /-----BEGIN CERTIFICATE-----/, complain));
+  const key =
+    server.tls && (await pem(server.tls.key, at('tls', 'key'), /-----BEGIN [A-Z ]*PRIVATE KEY-----/, complain));
+  const { limits } = server;
+  return {
+    listen: server.listen,
+    ...(publicUrl !== undefined && { publicUrl }),
+    trustedProxies,
+    ...(cert !== undefined && key !== undefined && { tls: { cert, key } }),
+    limits: {
+      headerBytes: limits.headerBytes,
+      urlBytes: limits.urlBytes,
+      bodyBytes: limits.bodyBytes,
+      headersTimeoutMs: limits.headersTimeout,
+      requestTimeoutMs: limits.requestTimeout,
+      keepAliveTimeoutMs: limits.keepAliveTimeout,
+      connections: limits.connections,
+    },
+    drainMs: server.drain,
+    hotMemoryBytes: server.hotMemory,
+  };
+}
+
+function publicAddress(text: string, path: Path, complain: Complain): string | undefined {
+  const url = webAddress(text, path, complain);
+  if (url?.search || url?.hash) complain(path, 'has a query or a fragment; only scheme, host, port and path count');
+  return url && withoutSlash(url);
+}
+
+function withoutSlash(url: URL): string {
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+function webAddress(text: string, path: Path, complain: Complain): URL | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || !/^https?:\/\//i.test(text.trim())) {
+    complain(path, 'is no http or https URL');
+    return undefined;
+  }
+  return url;
+}
+
+async function pem(file: string, path: Path, shape: RegExp, complain: Complain): Promise<string | undefined> {
+  try {
+    const text = await readText(file);
+    if (shape.test(text)) return text;
+    complain(
+      path,
+      `${resolvePath(file)} holds no ${path.at(-1) === 'key' ? 'private key' : 'certificate'} in PEM form`,
+    );
+  } catch (error) {
+    complain(path, (error as Error).message);
+  }
+  return undefined;
+}
+
+async function resolveUpstreams(
+  file: ConfigFile,
+  server: ServerConfig,
+  environment: Environment,
+  complain: Complain,
+  notes: string[],
+): Promise<Record<string, UpstreamConfig>> {
+  const isOurs = ownAddress(server.listen, server.publicUrl);
+  const used = new Set(Object.keys(file.upstreams));
+  for (const org of Object.values(file.orgs)) {
+    for (const repository of Object.values(org.repositories)) {
+      for (const source of repository.sources) if ('remote' in source) used.add(source.remote);
+    }
+  }
+  const found: Record<string, UpstreamConfig> = {};
+  const defaults = upstreamSchema.parse({});
+  for (const name of used) {
+    const known = Object.hasOwn(wellKnown, name) ? wellKnown[name] : undefined;
+    const settings = Object.hasOwn(file.upstreams, name) ? file.upstreams[name] : undefined;
+    if (!known && !settings) continue;
+    const path: Path = ['upstreams', name];
+    const inherited = name === 'npmjs' ? npmRegistry(environment, isOurs) : undefined;
+    const address = settings?.url
+      ? { url: settings.url, from: known ? 'configuration, instead of the well-known address' : 'configuration' }
+      : (inherited ?? (known && { url: known.url, from: 'well known' }));
+    if (!address) {
+      complain(
+        path,
+        `needs a url, because it is none of the well-known upstreams${hint(name, Object.keys(wellKnown))}`,
+      );
+      continue;
+    }
+    if (inherited?.note !== undefined && address === inherited) notes.push(inherited.note);
+    const url = upstreamAddress(address.url, settings?.url ? [...path, 'url'] : path, complain);
+    if (!url) continue;
+    if (isOurs(url)) {
+      complain(
+        settings?.url ? [...path, 'url'] : path,
+        'points to Larder itself, which would ask itself for ever; to put repositories together write repository: ORG/NAME as a source',
+      );
+    }
+    found[name] = await finishUpstream(name, url, address.from, settings ?? defaults, {
+      ...(known && { known }),
+      path,
+      environment,
+      complain,
+      notes,
+    });
+  }
+  return found;
+}
+
+interface Finish {
+  readonly known?: (typeof wellKnown)[string];
+  readonly path: Path;
+  readonly environment: Environment;
+  readonly complain: Complain;
+  readonly notes: string[];
+}
+
+async function finishUpstream(
+  name: string,
+  url: URL,
+  from: string,
+  settings: UpstreamFile,
+  { known, path, environment, complain, notes }: Finish,
+): Promise<UpstreamConfig> {
+  const proxy = egress(name, url, settings, environment, path, complain, notes);
+  const ca = await authorities(name, settings, environment, path, complain, notes);
+  const format = settings.format ?? known?.format;
+  const { breaker } = settings;
+  if (settings.auth && url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    notes.push(`upstream ${name}: its credentials travel unencrypted, because its address is http`);
+  }
+  return {
+    name,
+    url: withoutSlash(url),
+    from,
+    ...(format !== undefined && { format }),
+    ...(settings.auth && { auth: settings.auth }),
+    timeoutMs: settings.timeoutMs,
+    connectTimeoutMs: settings.connectTimeout,
+    concurrency: settings.concurrency,
+    maxQueue: settings.maxQueue,
+    retries: settings.retries,
+    ...(proxy !== undefined && { proxy }),
+    ...(ca !== undefined && { ca }),
+    hosts: [...(known?.hosts ?? []), ...upstreamHosts(settings.hosts, [...path, 'hosts'], complain)],
+    onlyHosts: settings.onlyHosts,
+    breaker: {
+      failures: breaker.failures,
+      windowMs: breaker.window,
+      openMs: breaker.open,
+      probeTimeoutMs: breaker.probeTimeout,
+    },
+  };
+}
+
+function upstreamAddress(text: string, path: Path, complain: Complain): URL | undefined {
+  const url = webAddress(text, path, complain);
+  if (!url) return undefined;
+  if (url.username || url.password) {
+    complain(path, 'has credentials in it; write them under auth: { username, password }');
+    return undefined;
+  }
+  if (url.search || url.hash) complain(path, 'has a query or a fragment, which a base address can not have');
+  return url;
+}
+
+function upstreamHosts(hosts: readonly string[], path: Path, complain: Complain): string[] {
+  return hosts.map((host, index) => {
+    const fine = /^(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9])?(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$/i.test(host);
+    if (!fine)
+      complain([...path, index], `"${withoutCredentials(host)}" is no host; write HOST, HOST:PORT or *.DOMAIN`);
+    return host.toLowerCase();
+  });
+}
+
+function egress(
+  name: string,
+  url: URL,
+  settings: UpstreamFile,
+  environment: Environment,
+  path: Path,
+  complain: Complain,
+  notes: string[],
+): string | undefined {
+  if (settings.proxy === 'none') return undefined;
+  if (settings.proxy !== undefined) return webAddress(settings.proxy, [...path, 'proxy'], complain)?.href;
+  const found = proxyFromEnvironment(url, environment);
+  if (!found) return undefined;
+  const proxy = webAddress(found.url, path, (at, message) => complain(at, `the proxy in ${found.from} ${message}`));
+  if (proxy) notes.push(`upstream ${name}: goes through the proxy in ${found.from}; proxy: none would not`);
+  return proxy?.href;
+}
+
+async function authorities(
+  name: string,
+  settings: UpstreamFile,
+  environment: Environment,
+  path: Path,
+  complain: Complain,
+  notes: string[],
+): Promise<string | undefined> {
+  if (settings.ca?.trimStart().startsWith('-----BEGIN')) return settings.ca;
+  if (settings.ca !== undefined) return pem(settings.ca, [...path, 'ca'], /-----BEGIN CERTIFICATE-----/, complain);
+  // Whoever set npm up for a network that looks into TLS needs the same authorities here.
+  const file = name === 'npmjs' ? environment.npm_config_cafile : undefined;
+  if (!file) return undefined;
+  const text = await readText(file).catch(() => undefined);
+  if (text !== undefined)
+    notes.push(`upstream ${name}: also trusts the authorities in ${file}, as npm is set to (cafile)`);
+  return text;
+}
+
+function resolveRepository(
+  settings: RepositoryFile,
+  org: string,
+  name: string,
+  upstreams: Readonly<Record<string, UpstreamConfig>>,
+  { formats }: ResolveOptions,
+  complain: Complain,
+): RepositoryConfig {
+  const path: Path = ['orgs', org, 'repositories', name];
+  if (!formats.includes(settings.format)) {
+    complain([...path, 'format'], `there is no format "${settings.format}"${hint(settings.format, formats)}`);
+  }
+  const seen = new Map<string, number>();
+  const sources = settings.sources.map((source, index): SourceConfig => {
+    const at = [...path, 'sources', index];
+    const key = 'remote' in source ? `remote ${source.remote}` : 'repository' in source ? source.repository : 'hosted';
+    const before = seen.get(key);
+    if (before !== undefined) complain(at, `is the same as sources[${before}]; a source can be named once only`);
+    seen.set(key, index);
+    if ('hosted' in source) {
+      complain(at, 'hosted packages are not available in this release; leave this source out');
+      return { kind: 'hosted', claims: source.claims };
+    }
+    if ('repository' in source) {
+      const repository = source.repository.includes('/') ? source.repository : `${org}/${source.repository}`;
+      return { kind: 'repository', repository, claims: source.claims };
+    }
+    const upstream = Object.hasOwn(upstreams, source.remote) ? upstreams[source.remote] : undefined;
+    if (upstream?.format !== undefined && upstream.format !== settings.format && settings.format !== 'generic') {
+      complain(
+        [...at, 'remote'],
+        `upstream "${source.remote}" speaks ${upstream.format}, but this repository is for ${settings.format} clients`,
+      );
+    }
+    return {
+      kind: 'remote',
+      upstream: source.remote,
+      ttlMs: source.ttl,
+      staleWhileRevalidateMs: source.staleWhileRevalidate,
+      staleIfErrorMs: source.staleIfError === 'unlimited' ? undefined : source.staleIfError,
+      negativeTtlMs: source.negativeTtl,
+      patienceMs: source.patience,
+      offline: source.offline,
+      claims: source.claims,
+      takedown: { confirmations: source.takedown.confirmations, overMs: source.takedown.over },
+    };
+  });
+  return {
+    format: settings.format,
+    sources,
+    partial: settings.partial,
+    options: settings.options,
+    maxArtifactSizeBytes: settings.maxArtifactSize,
+    keepGoing: settings.keepGoing,
+  };
+}
+
+function checkAccess(
+  org: string,
+  { teams, access }: ConfigFile['orgs'][string],
+  known: readonly string[],
+  complain: Complain,
+): void {
+  for (const [index, rule] of access.entries()) {
+    for (const [place, name] of (rule.repositories ?? []).entries()) {
+      if (known.includes(`${org}/${name}`)) continue;
+      const names = known.filter((full) => full.startsWith(`${org}/`)).map((full) => full.slice(org.length + 1));
+      const message = `there is no repository "${name}" in org "${org}"${hint(name, names)}`;
+      complain(['orgs', org, 'access', index, 'repositories', place], message);
+    }
+    for (const [place, who] of rule.who.entries()) {
+      const problem = whoProblem(who, Object.keys(teams));
+      if (problem !== undefined) complain(['orgs', org, 'access', index, 'who', place], problem);
+    }
+  }
+}
+
+function whoProblem(who: string, teams: readonly string[]): string | undefined {
+  if (who === 'everyone' || who === 'members') return undefined;
+  if (/^user:\S+$/.test(who) || /^ci:[^:\s]+:.+$/.test(who)) return undefined;
+  const team = /^team:(.+)$/.exec(who)?.[1];
+  if (team !== undefined) return teams.includes(team) ? undefined : `there is no team "${team}"${hint(team, teams)}`;
+  const kinds = ['everyone', 'members', 'team:NAME', 'user:NAME', 'ci:ISSUER-NAME:SUBJECT-PATTERN'];
+  return `"${who}" is none of ${kinds.join(', ')}${guess(who, ['everyone', 'members'])}`;
+}
+
+function accessNotes(name: string, org: ConfigFile['orgs'][string]): string[] {
+  const open = org.access.filter((rule) => rule.who.includes('everyone') && rule.may.includes('read'));
+  return Object.keys(org.repositories)
+    .filter((repository) => !open.some((rule) => rule.repositories?.includes(repository) ?? true))
+    .map(
+      (repository) => `${name}/${repository}: no access rule lets everyone read, and this release knows no one else`,
+    );
+}
+
+interface Named {
+  readonly path: Path;
+  readonly settings: RepositoryConfig;
+}
+
+function repositoriesOf(orgs: Readonly<Record<string, OrgConfig>>): ReadonlyMap<string, Named> {
+  const all = new Map<string, Named>();
+  for (const [org, { repositories }] of Object.entries(orgs)) {
+    for (const [name, settings] of Object.entries(repositories)) {
+      all.set(`${org}/${name}`, { path: ['orgs', org, 'repositories', name], settings });
+    }
+  }
+  return all;
+}
+
+/** Every repository and upstream the file names, also those that have mistakes of their own. */
+function namesIn(tree: SourceTree): {
+  readonly repositories: readonly string[];
+  readonly upstreams: readonly string[];
+} {
+  const keys = (value: unknown): [string, unknown][] =>
+    typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  const top = Object.fromEntries(keys(tree.value));
+  const repositories = keys(top.orgs).flatMap(([org, settings]) =>
+    keys(Object.fromEntries(keys(settings)).repositories).map(([name]) => `${org}/${name}`),
+  );
+  return { repositories, upstreams: keys(top.upstreams).map(([name]) => name) };
+}
+
+function checkNesting(
+  repositories: ReadonlyMap<string, Named>,
+  names: ReturnType<typeof namesIn>,
+  complain: Complain,
+): void {
+  for (const [name, { path, settings }] of repositories) {
+    for (const [index, source] of settings.sources.entries()) {
+      const at = [...path, 'sources', index];
+      if (source.kind === 'remote') {
+        const known = [...names.upstreams, ...Object.keys(wellKnown)];
+        if (!known.includes(source.upstream)) {
+          complain([...at, 'remote'], `there is no upstream "${source.upstream}"${hint(source.upstream, known)}`);
+        }
+      }
+      if (source.kind !== 'repository') continue;
+      if (!names.repositories.includes(source.repository)) {
+        const message = `there is no repository "${source.repository}"${hint(source.repository, names.repositories)}`;
+        complain([...at, 'repository'], message);
+        continue;
+      }
+      const other = repositories.get(source.repository);
+      if (other && other.settings.format !== settings.format) {
+        complain(
+          [...at, 'repository'],
+          `"${source.repository}" is of format ${other.settings.format}, not ${settings.format}`,
+        );
+      }
+      const way = wayBack(source, name, repositories);
+      if (way) complain([...at, 'repository'], `goes in a circle: ${[name, ...way].join(' > ')}`);
+    }
+  }
+}
+
+/** The repositories on the way from a nested source back to where it is a source. */
+function wayBack(
+  source: NestedSourceConfig,
+  goal: string,
+  repositories: ReadonlyMap<string, Named>,
+  seen: ReadonlySet<string> = new Set(),
+): string[] | undefined {
+  if (source.repository === goal) return [goal];
+  if (seen.has(source.repository)) return undefined;
+  for (const inner of repositories.get(source.repository)?.settings.sources ?? []) {
+    if (inner.kind !== 'repository') continue;
+    const rest = wayBack(inner, goal, repositories, new Set([...seen, source.repository]));
+    if (rest) return [source.repository, ...rest];
+  }
+  return undefined;
+}
+
+function resolveHosts(
+  hosts: ConfigFile['hosts'],
+  names: ReturnType<typeof namesIn>,
+  complain: Complain,
+): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [host, repository] of Object.entries(hosts)) {
+    const path = ['hosts', host];
+    if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$|^\[[0-9a-f:.]+\]$/i.test(host)) {
+      complain(path, `"${host}" is no host name; write it without scheme, port and path, or "default"`);
+    }
+    if (!names.repositories.includes(repository)) {
+      complain(path, `there is no repository "${repository}"${hint(repository, names.repositories)}`);
+    }
+    found[host.toLowerCase()] = repository;
+  }
+  return found;
+}
+
+function resolveIndex(text: string, complain: Complain): Config['index'] {
+  if (text === 'sqlite' || text === 'memory') return text;
+  if (/^redis:\/\/[^\s/]/.test(text) && URL.canParse(text)) return text as `redis://${string}`;
+  complain(['index'], 'is none of sqlite, memory, redis://HOST:PORT/DB');
+  return 'sqlite';
+}
+
+function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[|\]$/g, '').toLowerCase();
+  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name);
+}
+
+/** Whether a URL leads to this very server. */
+export function ownAddress(listen: Listen, publicUrl: string | undefined): (url: URL) => boolean {
+  const everywhere = ['0.0.0.0', '::'].includes(listen.host);
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
+  const outside = publicUrl === undefined ? undefined : new URL(publicUrl);
+  return (url) => {
+    if (
+      outside &&
+      url.host === outside.host &&
+      `${url.pathname}/`.startsWith(`${outside.pathname.replace(/\/$/, '')}/`)
+    ) {
+      return true;
+    }
+    const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase();
+    const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+    if (port !== listen.port || listen.port === 0) return false;
+    if (host === listen.host.toLowerCase()) return true;
+    if (isLoopback(host)) return everywhere || isLoopback(listen.host);
+    return everywhere && addresses.includes(host);
+  };
+}
