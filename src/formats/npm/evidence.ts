@@ -1,0 +1,21 @@
+/** Signing keys and attestations: what clients check signatures with. Passed through as they are. */
+import type { DocumentType } from '../../core/format.ts';
+import { parseJson } from './json.ts';
+
+const limit = 16 * 1024 * 1024;
+
+/** Any JSON object, answered byte for byte. */
+function verbatim(id: string): DocumentType<Uint8Array> {
+  return {
+    id,
+    limit,
+    decode(bytes) {
+      parseJson(bytes);
+      return bytes;
+    },
+    encode: (bytes) => ({ headers: { 'content-type': 'application/json' }, bytes }),
+  };
+}
+
+export const keys = verbatim('keys');
+export const attestations = verbatim('attestations');
