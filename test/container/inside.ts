@@ -59,7 +59,7 @@ function mount(...args: string[]): void {
 }
 
 /** The image's files, read-only, with what every engine adds: /proc, four devices and the volume. */
-function assemble(root: string, folder: string, config: string): void {
+function assemble(root: string, folder: string): void {
   const data = join(folder, 'data');
   mkdirSync(data);
   // A fresh volume takes its owner from the image.
@@ -74,7 +74,6 @@ function assemble(root: string, folder: string, config: string): void {
   }
   mount('-o', 'remount,ro', join(root, 'dev'));
   mount('--bind', data, join(root, 'data'));
-  mount('--bind', config, join(root, 'larder/config/container.yaml'));
   mount('-o', 'remount,bind,ro', root);
 }
 
@@ -118,12 +117,12 @@ async function main(root: string, imageFile: string, folder: string): Promise<Fi
     version: '1.0.0',
     files: { 'index.js': 'module.exports = 1;\n' },
   });
-  const config = join(folder, 'container.yaml');
-  const own = readFileSync(join(root, 'larder/config/container.yaml'), 'utf8');
-  writeFileSync(config, `${own}\nupstreams:\n  npmjs:\n    url: ${registry.url}\n`);
-  assemble(root, folder, config);
+  assemble(root, folder);
 
-  const server = spawn(...commandIn(root, image, image.Cmd), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const upstream = `LARDER_NPM_REGISTRY=${registry.url}`;
+  const server = spawn(...commandIn(root, image, ['/usr/bin/env', upstream, ...image.Cmd]), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await listening(server);
   const status = readFileSync(`/proc/${server.pid}/status`, 'utf8');
   const url = 'http://127.0.0.1:5273';
