@@ -13,7 +13,7 @@ export interface Call {
   /** Decoded exactly once, after the raw path was split at its slashes. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
-  /** Names in lower case. */
+  /** Names in lower case. Of a GET only `accept`: answers are remembered by address, `accept` and coding, by nothing else. */
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Public URL of the repository, no trailing slash. */
   readonly base: string;
@@ -37,6 +37,8 @@ export interface Format {
     readonly discover?: Document;
     /** Default: base URL, slash, path. */
     readonly locate?: (path: string, base: string, discovered: unknown) => string;
+    /** Response headers that `Origin` must carry beside `content-type`, lower case. */
+    readonly reads?: readonly string[];
   };
   readonly auth: {
     readonly from: readonly ('basic' | 'bearer' | `header:${string}`)[];
@@ -182,8 +184,19 @@ export interface Forward {
   readonly otherwise?: Body;
   /** Request headers that go along, lower case. Credentials never do. */
   readonly headers?: readonly string[];
+  /** Response headers that come back beside `content-type` and `content-encoding`, lower case. */
+  readonly passes?: readonly string[];
   /** Whether this content type may be passed back; anything else counts as no answer. Default: anything. */
   readonly accepts?: (contentType: string) => boolean;
+  /**
+   * The request body without the names that must not leave; `undefined` when it cannot be inspected, and then nothing
+   * is sent and `otherwise` is the answer. Absent: a body with names is never sent where names are claimed.
+   */
+  readonly redact?: (
+    body: Uint8Array,
+    encoding: string | undefined,
+    isPrivate: (name: string) => boolean,
+  ) => Uint8Array | undefined;
 }
 
 /** Known without looking anything up (ping, service index). */

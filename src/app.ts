@@ -1,0 +1,113 @@
+/** Puts the parts together; with main.ts and site.ts the only place that knows them all. */
+import { randomBytes } from 'node:crypto';
+import { Tinypool } from 'tinypool';
+import type { Config } from './config/schema.ts';
+import { createServer, type HttpServer } from './http/server.ts';
+import { createCompute } from './pipeline/compute.ts';
+import type { Job } from './pipeline/derive.ts';
+import { createDerivedDocuments } from './pipeline/derived.ts';
+import { buildSite, type Site } from './site.ts';
+import { lenient } from './sources/lenient-stage.ts';
+import type { Disk } from './store/disk.ts';
+import { openStore } from './store/store.ts';
+import { type Metrics, startMetrics } from './telemetry/metrics.ts';
+import { createUpstreams } from './upstream/client.ts';
+import { createDownloads } from './upstream/download.ts';
+import { version } from './version.ts';
+
+export interface Larder {
+  listen(): Promise<{ readonly url: string; readonly port: number }>;
+  /** Takes over repositories, upstreams and access rules; what belongs to the process (address, storage, threads) stays. */
+  reload(config: Config): Promise<void>;
+  /** Running transfers may end within the configured time. */
+  close(): Promise<void>;
+}
+
+export interface LarderParts {
+  /** Tests fail disk operations through it. */
+  readonly disk?: Disk;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** A worker must be able to hold a document at its limit decoded, and no more. */
+const workerHeapMegabytes = 2048;
+const idleWorkerMs = 30_000;
+
+function createPool(threads: number) {
+  const pool = new Tinypool({
+    filename: new URL('./worker.ts', import.meta.url).href,
+    name: 'work',
+    minThreads: 0,
+    maxThreads: threads,
+    idleTimeout: idleWorkerMs,
+    resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes },
+  });
+  return {
+    run: (job: Job, moved: readonly ArrayBuffer[]): Promise<unknown> => pool.run(job, { transferList: [...moved] }),
+    close: () => pool.destroy(),
+  };
+}
+
+export async function createLarder(config: Config, parts: LarderParts = {}): Promise<Larder> {
+  const now = parts.now ?? Date.now;
+  const via = `larder-${randomBytes(6).toString('hex')}`;
+  const metrics: Metrics | undefined = config.metrics.enabled ? startMetrics() : undefined;
+  const store = await openStore({
+    ...config.storage,
+    index: config.index,
+    clock: now,
+    ...(parts.disk ? { disk: parts.disk } : {}),
+  });
+  const upstreams = createUpstreams({ via, userAgent: `larder/${version}` });
+  const pool = config.documents.threads > 0 ? createPool(config.documents.threads) : undefined;
+  const compute = createCompute({
+    inlineBytes: config.documents.inlineBytes,
+    ...(pool ? { elsewhere: pool.run } : {}),
+  });
+  const downloads = {
+    artifacts: createDownloads({ stage: store.stage }),
+    documents: createDownloads({ stage: lenient(store.stage) }),
+  };
+  const derived = createDerivedDocuments({
+    compute,
+    blobs: store.blobs,
+    facts: store.facts('derived'),
+    memoryBytes: config.documents.memoryBytes,
+    keepAboveBytes: config.documents.inlineBytes,
+  });
+  const siteParts = { store, upstreams, downloads, compute, now };
+  let site: Site = await buildSite(config, siteParts);
+
+  const server: HttpServer = createServer({
+    ...config.server,
+    via,
+    now,
+    repositories: () => site.repositories,
+    context: { derived, now, optionsOf: (repository) => site.optionsOf(repository) },
+    readiness: () => {
+      const { usable, writable, reason } = store.health();
+      return { ready: usable, caching: writable, ...(reason === undefined ? {} : { reason }) };
+    },
+    ...(metrics ? { metrics: () => metrics.text() } : {}),
+  });
+
+  return {
+    listen: () => server.listen(),
+    async reload(next) {
+      site = await buildSite(next, siteParts);
+      server.forget();
+    },
+    async close() {
+      await server.close(config.server.drainMs);
+      await Promise.all([
+        downloads.artifacts.drain(config.server.drainMs),
+        downloads.documents.drain(config.server.drainMs),
+      ]);
+      await upstreams.close();
+      await pool?.close();
+      await store.close();
+      metrics?.stop();
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/** Where an answer comes from: hosted packages, an upstream, another repository. All three answer the same questions. */
+import type { Digest } from './digest.ts';
+import type { Outcome } from './events.ts';
+import type { Artifact, Document, Forward, Link, Origin } from './format.ts';
+
+/** What accompanies every question. */
+export interface Asking {
+  readonly requestId: string;
+  /** Nothing but size and type is wanted: no bytes need to be fetched. */
+  readonly head?: boolean;
+  /** Caches are passed by: `revalidate` asks with validators, `unconditional` without. */
+  readonly fresh?: 'revalidate' | 'unconditional';
+  readonly priority?: 'client' | 'background';
+  /** The policy gate: throws the refusal. Asked before a byte of an artifact is fetched or answered. */
+  readonly admit?: (facts: VersionFacts) => void;
+}
+
+/** What policy judges. Times in milliseconds since 1970, or as the document said them. */
+export interface VersionFacts {
+  readonly name?: string;
+  readonly version?: string;
+  readonly publishedAt?: string;
+  readonly firstSeenAt?: number;
+}
+
+export interface FoundArtifact {
+  readonly outcome: Outcome;
+  /** Bytes; `undefined` while upstream has not said. */
+  readonly size: number | undefined;
+  readonly contentType: string;
+  /** The strongest digest known; the same one before and after the bytes were stored. */
+  readonly digest?: Digest;
+  readonly lastModified?: string;
+  readonly immutable: boolean;
+  /** Milliseconds since 1970 at which upstream last confirmed it. */
+  readonly checkedAt: number;
+  /** Complete and on disk: positional reads into the caller's buffer, bytes read returned. */
+  readonly readInto?: (buffer: Uint8Array, position: number) => Promise<number>;
+  /** Tells the store that the bytes are in use although nobody opens them. */
+  readonly touch?: () => void;
+  /** Bytes [from, to), as they become available. A failure is thrown between chunks. */
+  read(from?: number, to?: number): AsyncIterable<Buffer>;
+  /** Must be called once, whether or not anything was read. */
+  close(): void;
+}
+
+export interface FoundDocument {
+  readonly outcome: Outcome;
+  /** Names the exact input: the same key, the same bytes from the same place. */
+  readonly key: string;
+  readonly origin: Origin;
+  readonly size: number;
+  /** Milliseconds since 1970 until which it may be answered without asking again; 0: not at all. */
+  readonly freshUntil: number;
+  readonly checkedAt: number;
+  readonly lastModified?: string;
+  bytes(): Promise<Uint8Array>;
+  /** What it links to, if its kind links at all. */
+  links(): Promise<readonly Link[]>;
+  /** Milliseconds since 1970 at which each version was first seen here. */
+  firstSeen(): Promise<Readonly<Record<string, number>>>;
+}
+
+export interface ForwardCall {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  /** Only those the format named, and `content-type` and `content-encoding` of a body. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+}
+
+export interface ForwardReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: AsyncIterable<Buffer>;
+  discard(): void;
+}
+
+export interface Source {
+  /** For logs and explanations: `npmjs`, `acme/npm`. */
+  readonly id: string;
+  /** Name patterns with `*` that only this source answers for. */
+  readonly claims: readonly string[];
+  /** `undefined`: not here. Trouble is thrown as a Problem. */
+  artifact(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined>;
+  document(want: Document, asking: Asking): Promise<readonly FoundDocument[]>;
+  /** Only a remote has it; `undefined`: upstream has no such endpoint. */
+  forward?(want: Forward, call: ForwardCall, asking: Asking): Promise<ForwardReply | undefined>;
+}

@@ -1,0 +1,128 @@
+/**
+ * Small answers that are asked for often, ready to be written. Whoever finds one here has to have been let in: an entry
+ * is made from an anonymous request that identify, authorise and admit let through, it answers anonymous requests only,
+ * and everything here is dropped when the configuration changes.
+ */
+import { LRUCache } from 'lru-cache';
+import { type Outcome, publish } from '../core/events.ts';
+import { matchesEtag } from './conditional.ts';
+
+export interface HotAnswer {
+  /** Status line and header lines, each with its line end, without date and request id. */
+  readonly head: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly unmodifiedHead: string;
+  readonly unmodifiedHeaders: Readonly<Record<string, string>>;
+  readonly etag: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly until: number;
+  readonly repository: string;
+  readonly format: string;
+  readonly route: string;
+  readonly outcome: Outcome;
+  /** Told now and then that the answer is in use. */
+  readonly touch: (() => void) | undefined;
+}
+
+export interface HotQuestion {
+  readonly base: string;
+  readonly url: string;
+  readonly accept: string | undefined;
+  readonly coding: string;
+}
+
+/** Anything larger is served from the file. */
+export const largestHotBytes = 512 * 1024;
+const touchEveryMs = 60_000;
+
+export class HotAnswers {
+  readonly #answers: LRUCache<string, HotAnswer>;
+  readonly #touchedAt = new WeakMap<HotAnswer, number>();
+  readonly #now: () => number;
+
+  constructor(maxBytes: number, now: () => number) {
+    this.#answers = new LRUCache({
+      maxSize: Math.max(1, maxBytes),
+      maxEntrySize: largestHotBytes + 4096,
+      sizeCalculation: ({ body, head, unmodifiedHead }) => body.byteLength + head.length + unmodifiedHead.length + 500,
+    });
+    this.#now = now;
+  }
+
+  find(question: HotQuestion): HotAnswer | undefined {
+    const answer = this.#answers.get(keyOf(question));
+    return answer && this.#isFresh(answer) ? answer : undefined;
+  }
+
+  #isFresh(answer: HotAnswer): boolean {
+    const now = this.#now();
+    if (answer.until <= now) return false;
+    if (answer.touch && now - (this.#touchedAt.get(answer) ?? 0) > touchEveryMs) {
+      this.#touchedAt.set(answer, now);
+      answer.touch();
+    }
+    return true;
+  }
+
+  keep(question: HotQuestion, answer: Omit<HotAnswer, 'head' | 'unmodifiedHead' | 'unmodifiedHeaders'>): void {
+    const {
+      'content-type': _type,
+      'content-length': _length,
+      'content-encoding': _coding,
+      ...unmodifiedHeaders
+    } = answer.headers;
+    this.#answers.set(keyOf(question), {
+      ...answer,
+      head: headOf('200 OK', answer.headers),
+      unmodifiedHead: headOf('304 Not Modified', unmodifiedHeaders),
+      unmodifiedHeaders,
+    });
+  }
+
+  clear(): void {
+    this.#answers.clear();
+  }
+}
+
+export function isUnmodified(answer: HotAnswer, ifNoneMatch: string | undefined): boolean {
+  return ifNoneMatch !== undefined && answer.etag !== undefined && matchesEtag(ifNoneMatch, answer.etag);
+}
+
+const keyOf = ({ base, url, accept, coding }: HotQuestion): string => `${coding}\n${accept ?? ''}\n${base}\n${url}`;
+
+function headOf(status: string, headers: Readonly<Record<string, string>>): string {
+  let head = `HTTP/1.1 ${status}\r\n`;
+  for (const [name, value] of Object.entries(headers)) head += `${name}: ${value}\r\n`;
+  return head;
+}
+
+export interface Served {
+  readonly id: string;
+  readonly method: string;
+  readonly url: string;
+  readonly remote: string;
+  readonly userAgent: string;
+  readonly startedAt: number;
+  readonly status: number;
+  readonly bytesSent: number;
+}
+
+export function publishHit(answer: HotAnswer, served: Served): void {
+  const durationMs = performance.now() - served.startedAt;
+  publish('request', {
+    id: served.id,
+    method: served.method,
+    url: served.url,
+    status: served.status,
+    repository: answer.repository,
+    format: answer.format,
+    route: answer.route,
+    outcome: answer.outcome,
+    bytesSent: served.bytesSent,
+    durationMs,
+    firstByteMs: durationMs,
+    remote: served.remote,
+    userAgent: served.userAgent,
+  });
+}

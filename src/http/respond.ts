@@ -1,0 +1,253 @@
+/** An answer becomes a response: validators, ranges, HEAD, length, and the end of the connection when bytes prove wrong. */
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Problem } from '../core/problem.ts';
+import { type ByteRange, parseRange } from '../core/range.ts';
+import type { FoundArtifact } from '../core/source.ts';
+import type { Answer } from '../pipeline/answer.ts';
+import { matchesEtag, rangeApplies } from './conditional.ts';
+
+/** What is counted about one response. */
+export interface Tally {
+  bytesSent: number;
+  firstByteAt: number | undefined;
+}
+
+/** Package bytes share the control plane's origin, so a browser must never run them as a page of it. */
+export const packageHeaders: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': 'sandbox',
+};
+
+export interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly tally: Tally;
+  readonly requestId: string;
+  readonly now: () => number;
+}
+
+/** Headers that are the same whatever part of the answer is sent. */
+export function headersOf(answer: Answer, nowMs: number): Record<string, string> {
+  const headers: Record<string, string> = { ...packageHeaders, ...answer.headers };
+  if (answer.etag !== undefined) headers.etag = answer.etag;
+  if (answer.lastModified !== undefined) headers['last-modified'] = answer.lastModified;
+  headers['x-larder-cache'] = answer.outcome;
+  if ((answer.outcome === 'stale' || answer.outcome === 'offline') && answer.checkedAt !== undefined) {
+    headers.age = String(Math.max(0, Math.floor((nowMs - answer.checkedAt) / 1000)));
+    headers.warning = '110 - "Response is Stale"';
+  }
+  return headers;
+}
+
+/** Rejects only before the first byte of the response; later trouble ends the connection. */
+export async function respond(exchange: Exchange, answer: Answer): Promise<void> {
+  const { req, res, requestId } = exchange;
+  const headers = headersOf(answer, exchange.now());
+  headers['x-request-id'] = requestId;
+  if (isUnmodified(req, answer)) {
+    release(answer);
+    delete headers['content-encoding'];
+    delete headers['content-type'];
+    res.writeHead(304, headers);
+    res.end();
+    return;
+  }
+  switch (answer.body.kind) {
+    case 'bytes':
+      return respondBytes(exchange, answer, answer.body.bytes, answer.body.ranges ?? false, headers);
+    case 'artifact':
+      try {
+        return await respondArtifact(exchange, answer, answer.body.artifact, headers);
+      } finally {
+        answer.body.artifact.close();
+      }
+    case 'stream':
+      if (req.method === 'HEAD') {
+        answer.body.discard();
+        res.writeHead(answer.status, headers);
+        res.end();
+        return;
+      }
+      return sendStream(exchange, answer.status, headers, answer.body.stream);
+  }
+}
+
+/** Frees what an answer holds when it is not going to be sent. */
+export function release(answer: Answer): void {
+  if (answer.body.kind === 'artifact') answer.body.artifact.close();
+  if (answer.body.kind === 'stream') answer.body.discard();
+}
+
+function isUnmodified(req: IncomingMessage, answer: Answer): boolean {
+  if (answer.status !== 200 || (req.method !== 'GET' && req.method !== 'HEAD')) return false;
+  const noneMatch = req.headers['if-none-match'];
+  if (noneMatch !== undefined) return answer.etag !== undefined && matchesEtag(noneMatch, answer.etag);
+  // A date says less than the content: only bytes passed on unread, with upstream's own date, are told unchanged by it.
+  const since = req.headers['if-modified-since'];
+  return since !== undefined && answer.body.kind === 'artifact' && since === answer.lastModified;
+}
+
+/** The part of `size` bytes that was asked for; `undefined`: all of it. Throws 416. */
+function partOf(req: IncomingMessage, answer: Answer, size: number): ByteRange | undefined {
+  if (answer.status !== 200 || req.method !== 'GET') return undefined;
+  if (!rangeApplies(req.headers['if-range'] as string | undefined, answer.etag, answer.lastModified)) return undefined;
+  const range = parseRange(req.headers.range, size);
+  if (range === 'unsatisfiable') {
+    throw new Problem(
+      'range_not_satisfiable',
+      `The range ${req.headers.range} lies outside the ${size} bytes there are.`,
+      {
+        headers: { 'content-range': `bytes */${size}` },
+      },
+    );
+  }
+  return range;
+}
+
+function setPart(headers: Record<string, string>, part: ByteRange | undefined, size: number): number {
+  headers['accept-ranges'] = 'bytes';
+  headers['content-length'] = String(part ? part.to - part.from : size);
+  if (part) headers['content-range'] = `bytes ${part.from}-${part.to - 1}/${size}`;
+  return part ? 206 : 200;
+}
+
+function respondBytes(
+  { req, res, tally }: Exchange,
+  answer: Answer,
+  bytes: Uint8Array,
+  ranges: boolean,
+  headers: Record<string, string>,
+): void {
+  const part = ranges ? partOf(req, answer, bytes.byteLength) : undefined;
+  const status = ranges ? setPart(headers, part, bytes.byteLength) : answer.status;
+  headers['content-length'] ??= String(bytes.byteLength);
+  res.writeHead(status === 200 ? answer.status : status, headers);
+  tally.firstByteAt = performance.now();
+  if (req.method === 'HEAD') {
+    res.end();
+    return;
+  }
+  const sent = part ? bytes.subarray(part.from, part.to) : bytes;
+  tally.bytesSent += sent.byteLength;
+  res.end(sent);
+}
+
+async function respondArtifact(
+  exchange: Exchange,
+  answer: Answer,
+  artifact: FoundArtifact,
+  headers: Record<string, string>,
+): Promise<void> {
+  const { req, res, tally } = exchange;
+  const { size } = artifact;
+  const part = size === undefined ? undefined : partOf(req, answer, size);
+  const status = size === undefined ? answer.status : setPart(headers, part, size);
+  if (req.method === 'HEAD') {
+    res.writeHead(status, headers);
+    res.end();
+    return;
+  }
+  if (artifact.readInto && size !== undefined) {
+    res.writeHead(status, headers);
+    tally.firstByteAt = performance.now();
+    return sendStored(exchange, artifact.readInto, part?.from ?? 0, part?.to ?? size);
+  }
+  return sendStream(exchange, status, headers, artifact.read(part?.from, part?.to));
+}
+
+/** Headers leave with the first bytes: what fails before them is still a clean error. */
+async function sendStream(
+  { res, tally }: Exchange,
+  status: number,
+  headers: Record<string, string>,
+  stream: AsyncIterable<Buffer>,
+): Promise<void> {
+  const chunks = stream[Symbol.asyncIterator]();
+  const leave = (): void => void chunks.return?.();
+  if (res.destroyed) return leave();
+  res.once('close', leave);
+  try {
+    let next = await chunks.next();
+    if (res.destroyed) return;
+    res.writeHead(status, headers);
+    tally.firstByteAt = performance.now();
+    while (!next.done) {
+      tally.bytesSent += next.value.byteLength;
+      if (!res.write(next.value)) await drained(res);
+      if (res.destroyed) return;
+      next = await chunks.next();
+    }
+    res.end();
+  } catch (error) {
+    if (!res.headersSent) throw error;
+    res.destroy(error as Error);
+  } finally {
+    res.off('close', leave);
+  }
+}
+
+async function drained(res: ServerResponse): Promise<void> {
+  if (res.destroyed || !res.writableNeedDrain) return;
+  const gone = new AbortController();
+  try {
+    await Promise.race([once(res, 'drain', gone), once(res, 'close', gone)]);
+  } finally {
+    gone.abort();
+  }
+}
+
+const smallestRead = 64 * 1024;
+const largestRead = 1024 * 1024;
+
+/**
+ * From the file to the socket through two buffers: one is written while the other is filled. They grow while the
+ * client takes bytes faster than the disk gives them, so a slow one never holds more than the smallest pair.
+ */
+async function sendStored(
+  { res, tally }: Exchange,
+  readInto: (buffer: Uint8Array, position: number) => Promise<number>,
+  from: number,
+  to: number,
+): Promise<void> {
+  let length = Math.min(smallestRead, to - from);
+  const buffers = [Buffer.allocUnsafeSlow(length), Buffer.alloc(0)];
+  let turn = 0;
+  let written: Promise<void> | undefined;
+  let isWritten = true;
+  try {
+    for (let at = from; at < to; ) {
+      const grown = Math.min(length, to - at);
+      if ((buffers[turn]?.byteLength ?? 0) < grown) buffers[turn] = Buffer.allocUnsafeSlow(grown);
+      const buffer = (buffers[turn] as Buffer).subarray(0, grown);
+      const read = await readInto(buffer, at);
+      if (read === 0) throw new Error(`Stored bytes end at ${at}, before ${to}.`);
+      if (isWritten && at > from) length = Math.min(largestRead, length * 2);
+      await written;
+      if (res.destroyed) return;
+      at += read;
+      tally.bytesSent += read;
+      isWritten = false;
+      written = write(res, buffer.subarray(0, read)).then(() => {
+        isWritten = true;
+      });
+      turn = 1 - turn;
+    }
+    await written;
+    res.end();
+  } catch (error) {
+    res.destroy(error as Error);
+  }
+}
+
+/** Settles when the bytes left the process or the client did. */
+function write(res: ServerResponse, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      res.off('close', done);
+      resolve();
+    };
+    res.once('close', done);
+    res.write(bytes, done);
+  });
+}

@@ -1,0 +1,189 @@
+/**
+ * The front of the plain HTTP port. A request that is exactly what package clients send (a GET without a body, well
+ * formed, whole in one read) and whose answer is hot is answered here, from the socket, at a fraction of what a request
+ * costs otherwise. Everything else, and every connection on which anything else appears, is handed to Node's HTTP server
+ * with all its bytes, and stays there: this file never refuses and never guesses.
+ */
+import type { Server } from 'node:http';
+import net, { type Socket } from 'node:net';
+import { codingFor } from './coding.ts';
+import { type HotAnswer, type HotAnswers, isUnmodified, publishHit } from './hot.ts';
+import { newRequestId } from './request-id.ts';
+
+export interface WireOptions {
+  readonly server: Server;
+  readonly hot: HotAnswers;
+  readonly baseOf: (facts: {
+    readonly encrypted: boolean;
+    readonly remoteAddress: string;
+    readonly headers: Readonly<Record<string, string | undefined>>;
+  }) => { readonly base: string; readonly remote: string };
+  readonly keepAliveTimeoutMs: number;
+  readonly headerBytes: number;
+  readonly urlBytes: number;
+}
+
+/** A request head that may be answered here. */
+interface Head {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly coding: string;
+}
+
+const requestLine = /^GET (\/[\x21-\x7e]*) HTTP\/1\.1$/;
+const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff]*?)[ \t]*$/;
+
+/** With any of these there is more to decide than this file decides. */
+const notHere = new Set([
+  'authorization',
+  'content-length',
+  'expect',
+  'if-match',
+  'if-modified-since',
+  'if-range',
+  'if-unmodified-since',
+  'proxy-authorization',
+  'range',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'via',
+  'x-request-id',
+]);
+
+/** `undefined`: not for here. Strict on purpose: what two parsers could read differently is left to Node's. */
+export function parseHead(text: string, urlBytes: number): Head | undefined {
+  const lines = text.slice(0, -4).split('\r\n');
+  const url = requestLine.exec(lines[0] ?? '')?.[1];
+  if (url === undefined || url.length > urlBytes) return undefined;
+  const headers: Record<string, string> = Object.create(null);
+  for (let i = 1; i < lines.length; i++) {
+    const [, name, value] = headerLine.exec(lines[i] as string) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    const key = name.toLowerCase();
+    if (key in headers || notHere.has(key)) return undefined;
+    headers[key] = value;
+  }
+  if (headers.host === undefined) return undefined;
+  if (headers.connection !== undefined && headers.connection.toLowerCase() !== 'keep-alive') return undefined;
+  return { url, headers, coding: codingFor(headers['accept-encoding']) };
+}
+
+/** Clients repeat themselves to the byte; so many different heads are remembered. */
+const headsKept = 4096;
+/** Bytes waiting for a slow reader above which nothing more is read from it. */
+const waitingBytes = 1024 * 1024;
+
+let dateText = '';
+let dateSecond = 0;
+
+function dateLine(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    dateText = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
+  }
+  return dateText;
+}
+
+export function createWire(options: WireOptions): net.Server {
+  const { server, hot, baseOf } = options;
+  const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
+  const heads = new Map<string, Head | null>();
+
+  function headOf(text: string): Head | undefined {
+    let head = heads.get(text);
+    if (head === undefined) {
+      head = (text.length <= options.headerBytes && parseHead(text, options.urlBytes)) || null;
+      if (heads.size >= headsKept) heads.clear();
+      heads.set(text, head);
+    }
+    return head ?? undefined;
+  }
+
+  function answerTo(head: Head, remoteAddress: string): { answer: HotAnswer; remote: string } | undefined {
+    let facts: { readonly base: string; readonly remote: string };
+    try {
+      facts = baseOf({ encrypted: false, remoteAddress, headers: head.headers });
+    } catch {
+      return undefined;
+    }
+    const question = { base: facts.base, url: head.url, accept: head.headers.accept, coding: head.coding };
+    const answer = hot.find(question);
+    return answer && { answer, remote: facts.remote };
+  }
+
+  function write(socket: Socket, head: Head, found: { answer: HotAnswer; remote: string }, startedAt: number): void {
+    const { answer, remote } = found;
+    const id = newRequestId();
+    const unmodified = isUnmodified(answer, head.headers['if-none-match']);
+    const text = `${unmodified ? answer.unmodifiedHead : answer.head}x-request-id: ${id}\r\n${dateLine()}${keepAlive}\r\n`;
+    if (unmodified) socket.write(text, 'latin1');
+    else {
+      socket.cork();
+      socket.write(text, 'latin1');
+      socket.write(answer.body);
+      socket.uncork();
+    }
+    publishHit(answer, {
+      id,
+      method: 'GET',
+      url: head.url,
+      remote,
+      userAgent: head.headers['user-agent'] ?? '',
+      startedAt,
+      status: unmodified ? 304 : 200,
+      bytesSent: unmodified ? 0 : answer.body.byteLength,
+    });
+  }
+
+  function connected(socket: Socket): void {
+    const remoteAddress = socket.remoteAddress ?? '';
+    const broken = (): void => void socket.destroy();
+    const ended = (): void => void socket.end();
+
+    function handOver(rest: Buffer): void {
+      socket.off('data', read);
+      socket.off('timeout', broken);
+      socket.off('error', broken);
+      socket.off('end', ended);
+      socket.off('drain', proceed);
+      socket.setTimeout(0);
+      socket.pause();
+      socket.unshift(rest);
+      server.emit('connection', socket);
+      process.nextTick(() => socket.resume());
+    }
+
+    const proceed = (): void => void socket.resume();
+
+    function read(chunk: Buffer): void {
+      const startedAt = performance.now();
+      const text = chunk.toString('latin1');
+      let at = 0;
+      while (at < text.length) {
+        const end = text.indexOf('\r\n\r\n', at);
+        const head =
+          end === -1 ? undefined : headOf(at === 0 && end + 4 === text.length ? text : text.slice(at, end + 4));
+        const found = head && answerTo(head, remoteAddress);
+        if (!head || !found) {
+          handOver(chunk.subarray(at));
+          return;
+        }
+        write(socket, head, found, startedAt);
+        at = end + 4;
+      }
+      if (socket.writableLength > waitingBytes) socket.pause();
+    }
+
+    socket.setTimeout(options.keepAliveTimeoutMs);
+    socket.on('timeout', broken);
+    socket.on('error', broken);
+    socket.on('end', ended);
+    socket.on('drain', proceed);
+    socket.on('data', read);
+  }
+
+  return net.createServer({ noDelay: true, allowHalfOpen: true }, connected);
+}

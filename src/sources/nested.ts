@@ -1,0 +1,16 @@
+/** Another repository as a source: the same questions, asked there. */
+import type { Artifact, Document } from '../core/format.ts';
+import type { Asking, FoundArtifact, FoundDocument, Source } from '../core/source.ts';
+
+export interface NestedOptions {
+  /** `org/name` of the repository that is asked. */
+  readonly id: string;
+  readonly claims: readonly string[];
+  /** How a repository answers; its own order, claims and rules apply. */
+  readonly artifact: (want: Artifact, asking: Asking) => Promise<FoundArtifact | undefined>;
+  readonly documents: (want: Document, asking: Asking) => Promise<readonly FoundDocument[]>;
+}
+
+export function createNested({ id, claims, artifact, documents }: NestedOptions): Source {
+  return { id, claims, artifact, document: documents };
+}

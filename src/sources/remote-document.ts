@@ -1,0 +1,454 @@
+/** Documents from an upstream, through the cache: TTL, conditional revalidation, stale copies in time of trouble, brief negative answers. */
+import { LRUCache } from 'lru-cache';
+import { digestOf } from '../core/digest.ts';
+import { publish } from '../core/events.ts';
+import type { Document, Format, Link, Origin } from '../core/format.ts';
+import {
+  type FreshnessPolicy,
+  hearGone,
+  isNegativeFresh,
+  isTakenDown,
+  judge,
+  mayServeStale,
+  type TakedownPolicy,
+  type Verdict,
+} from '../core/freshness.ts';
+import { isTrouble, Problem, toProblem } from '../core/problem.ts';
+import type { Asking, FoundDocument } from '../core/source.ts';
+import type { Stage } from '../core/staging.ts';
+import type { EntryKey, StoredEntry } from '../store/entries.ts';
+import type { Facts, Store } from '../store/store.ts';
+import type { Upstream } from '../upstream/client.ts';
+import type { DownloadFacts, Downloads } from '../upstream/download.ts';
+
+/** Decodes a document to see whether it is one, and what it links to. Throws when it is not. */
+export type Learn = (
+  type: Document['type'],
+  input: { key: string; origin: Origin; bytes: Uint8Array },
+) => Promise<readonly Link[]>;
+
+export interface RemoteDocumentOptions {
+  readonly id: string;
+  readonly format: Format;
+  readonly upstream: Upstream;
+  readonly store: Store;
+  readonly downloads: Downloads;
+  readonly learn: Learn;
+  readonly locate: (path: string) => string;
+  readonly freshness: FreshnessPolicy;
+  readonly negativeTtlMs: number;
+  readonly takedown: TakedownPolicy;
+  readonly patienceMs: number;
+  readonly offline: boolean;
+  readonly now: () => number;
+}
+
+export interface RemoteDocuments {
+  find(want: Document, asking: Asking): Promise<FoundDocument | undefined>;
+  /** The link a document holds for a path, without asking anybody; `undefined` when the document is not in memory. */
+  knownLink(want: Document, path: string): Link | undefined;
+  link(found: FoundDocument, path: string): Promise<Link | undefined>;
+}
+
+/** One representation of one document: an entry. */
+interface Slot {
+  readonly want: Document;
+  readonly representation: string;
+  readonly key: EntryKey;
+}
+
+interface Held {
+  readonly slot: Slot;
+  readonly entry: StoredEntry;
+}
+
+/** What a question to upstream came to. `bytes` only while the disk takes nothing in. */
+interface Refreshed {
+  readonly outcome: 'miss' | 'revalidated';
+  readonly held: Held;
+  readonly bytes?: Buffer;
+}
+
+/** Links of this many documents stay in memory, weighed by their number. */
+const linksInMemory = 200_000;
+
+export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDocuments {
+  const { store, upstream, format, now } = options;
+  const linkFacts: Facts<readonly Link[]> = store.facts('links');
+  const seenFacts: Facts<Record<string, number>> = store.facts('seen');
+  const flights = new Map<string, Promise<Refreshed>>();
+  const linkMaps = new LRUCache<string, ReadonlyMap<string, Link>>({
+    maxSize: linksInMemory,
+    sizeCalculation: (links) => links.size + 1,
+  });
+  /** Which links belong to a document now, for looks that may not wait. */
+  const current = new LRUCache<string, string>({ max: 10_000 });
+
+  function slotOf(want: Document, representation: string): Slot {
+    return {
+      want,
+      representation,
+      key: { source: `${upstream.identity}/${format.id}/${want.type.id}`, path: want.path, representation },
+    };
+  }
+
+  function representationsOf(want: Document): readonly string[] {
+    const forms = want.type.representations;
+    if (!forms) return [''];
+    const first = forms.of(want.variant ?? '');
+    return [first, ...forms.coveredBy(first)];
+  }
+
+  /** The best stored copy: a fresh one if there is any, else the one that was confirmed last. */
+  async function stored(want: Document): Promise<Held | undefined> {
+    let best: Held | undefined;
+    for (const representation of representationsOf(want)) {
+      const slot = slotOf(want, representation);
+      const entry = await store.entries.get(slot.key);
+      if (!entry) continue;
+      if (verdictOn(entry) === 'fresh') return { slot, entry };
+      if (!best || entry.checkedAt > best.entry.checkedAt) best = { slot, entry };
+    }
+    return best;
+  }
+
+  function verdictOn(entry: StoredEntry): Verdict {
+    if (entry.status === 200) return judge(entry, now(), options.freshness);
+    return isNegativeFresh(entry, now(), options.negativeTtlMs) ? 'fresh' : 'revalidate';
+  }
+
+  const originOf = ({ slot, entry }: Held): Origin => ({
+    url: entry.url,
+    path: slot.want.path,
+    headers: { ...entry.headers, ...(entry.contentType ? { 'content-type': entry.contentType } : {}) },
+  });
+
+  const contentKey = (slot: Slot, digest: string): string =>
+    `${format.id}\n${slot.want.type.id}\n${slot.want.path}\n${slot.representation}\n${upstream.identity}\n${digest}`;
+
+  async function learned(held: Held, bytes: () => Promise<Uint8Array>): Promise<readonly Link[]> {
+    if (!held.slot.want.type.links || !held.entry.digest) return [];
+    const key = contentKey(held.slot, held.entry.digest);
+    const known = await linkFacts.get(key);
+    if (known) return known;
+    const links = await options.learn(held.slot.want.type, { key, origin: originOf(held), bytes: await bytes() });
+    linkFacts.set(key, links);
+    return links;
+  }
+
+  /** `undefined` when the bytes were evicted since. */
+  async function found(
+    held: Held,
+    outcome: FoundDocument['outcome'],
+    inMemory?: Buffer,
+  ): Promise<FoundDocument | undefined> {
+    const { entry, slot } = held;
+    if (entry.digest === undefined) return undefined;
+    const { digest } = entry;
+    if (!inMemory) {
+      const blob = await store.blobs.open(digest);
+      if (!blob) return undefined;
+      blob.close();
+    }
+    const bytes = async (): Promise<Uint8Array> => {
+      const read = inMemory ?? (await store.blobs.bytes(digest));
+      if (!read)
+        throw new Problem('upstream_unavailable', `The stored copy of ${slot.want.path} is gone; ask again.`, {
+          retryAfterSeconds: 1,
+        });
+      return read;
+    };
+    const key = contentKey(slot, digest);
+    current.set(currentKey(slot.want), key);
+    return {
+      outcome,
+      key,
+      origin: originOf(held),
+      size: entry.size ?? 0,
+      freshUntil:
+        outcome === 'stale' || outcome === 'offline' || inMemory ? 0 : entry.checkedAt + options.freshness.ttlMs,
+      checkedAt: entry.checkedAt,
+      ...(entry.lastModified === undefined ? {} : { lastModified: entry.lastModified }),
+      bytes,
+      links: () => learned(held, bytes),
+      firstSeen: async () => (await seenFacts.get(seenKey(slot.want))) ?? {},
+    };
+  }
+
+  const currentKey = (want: Document): string => `${want.type.id}\n${want.path}`;
+  const seenKey = (want: Document): string => `${upstream.identity}\n${want.type.id}\n${want.path}`;
+
+  async function noteFirstSeen(want: Document, links: readonly Link[]): Promise<void> {
+    const seen = (await seenFacts.get(seenKey(want))) ?? {};
+    const fresh = links.flatMap(({ version }) =>
+      version !== undefined && !Object.hasOwn(seen, version) ? [version] : [],
+    );
+    if (fresh.length === 0) return;
+    const at = now();
+    seenFacts.set(seenKey(want), { ...seen, ...Object.fromEntries(fresh.map((version) => [version, at])) });
+  }
+
+  /** Upstream said that it is not there. What we have is kept until that was said often enough, over long enough. */
+  async function notThere(
+    slot: Slot,
+    status: number,
+    previous: StoredEntry | undefined,
+    url: string,
+  ): Promise<StoredEntry> {
+    const at = now();
+    if (previous?.status === 200) {
+      const kept: StoredEntry = {
+        ...previous,
+        checkedAt: at,
+        gone: hearGone(previous.gone, at, options.negativeTtlMs),
+      };
+      store.entries.touch(slot.key, kept);
+      return kept;
+    }
+    const negative: StoredEntry = { status: status === 410 ? 410 : 404, url, fetchedAt: at, checkedAt: at };
+    await store.entries.put(slot.key, negative);
+    return negative;
+  }
+
+  async function ask(slot: Slot, previous: StoredEntry | undefined, asking: Asking): Promise<Refreshed> {
+    const { want } = slot;
+    const url = options.locate(want.path);
+    const conditional =
+      asking.fresh !== 'unconditional' &&
+      previous?.status === 200 &&
+      previous.digest &&
+      store.blobs.has(previous.digest);
+    let result: Refreshed | undefined;
+    const accept = want.type.representations?.accept(slot.representation);
+    const { download } = options.downloads.start(
+      `document\n${slot.key.source}\n${slot.key.path}\n${slot.representation}`,
+      () => ({
+        upstream,
+        url,
+        headers: {
+          ...(accept === undefined ? {} : { accept }),
+          ...(conditional && previous.etag ? { 'if-none-match': previous.etag } : {}),
+          ...(conditional && previous.lastModified ? { 'if-modified-since': previous.lastModified } : {}),
+        },
+        decode: true,
+        expected: [],
+        algorithms: [],
+        maxSizeBytes: want.type.limit,
+        priority: asking.priority ?? 'client',
+        requestId: asking.requestId,
+        keepGoing: true,
+        gate: true,
+        inspect: ({ status }) => refuseStatus(status, want.path, options.id),
+        store: async (stage, facts) => {
+          result = await take(slot, stage, facts);
+        },
+      }),
+    );
+    const done = await download.done;
+    if (result) return result;
+    if (done.status === 304 && previous) {
+      const { gone: _, ...confirmed } = previous;
+      const entry: StoredEntry = { ...confirmed, checkedAt: now() };
+      store.entries.touch(slot.key, entry);
+      return { outcome: 'revalidated', held: { slot, entry } };
+    }
+    if (done.status === 404 || done.status === 410) {
+      return { outcome: 'miss', held: { slot, entry: await notThere(slot, done.status, previous, url) } };
+    }
+    throw new Problem(
+      'upstream_invalid',
+      `${options.id} gave no usable answer for ${want.path} (status ${done.status}).`,
+    );
+  }
+
+  /** Looks into the bytes before they become anything: what does not decode is not stored. */
+  async function take(slot: Slot, stage: Stage, facts: DownloadFacts): Promise<Refreshed> {
+    const { want } = slot;
+    const bytes = await readAll(stage, facts.size);
+    const headers = keptHeaders(facts.headers, format.upstream?.reads ?? []);
+    const origin: Origin = { url: facts.url, path: want.path, headers: facts.headers };
+    const forms = want.type.representations;
+    const arrived = forms ? slotOf(want, forms.arrived(slot.representation, origin)) : slot;
+    const digest = facts.digests[0] ?? digestOf(bytes);
+    const key = contentKey(arrived, digest);
+    let links: readonly Link[];
+    // The bytes may be moved to a worker; what disk trouble leaves in memory needs a copy of its own.
+    try {
+      links = await options.learn(want.type, { key, origin, bytes });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      publish('document.invalid', { url: facts.url, reason });
+      throw new Problem(
+        'upstream_invalid',
+        `${options.id} sent something for ${want.path} that is no ${want.type.id}: ${reason}`,
+        {
+          cause: error,
+        },
+      );
+    }
+    const at = now();
+    const entry: StoredEntry = {
+      status: 200,
+      url: facts.url,
+      digest,
+      size: facts.size,
+      ...(facts.headers['content-type'] === undefined ? {} : { contentType: facts.headers['content-type'] }),
+      digests: facts.digests,
+      verified: facts.verified,
+      ...(facts.headers.etag === undefined ? {} : { etag: facts.headers.etag }),
+      ...(facts.headers['last-modified'] === undefined ? {} : { lastModified: facts.headers['last-modified'] }),
+      headers,
+      fetchedAt: at,
+      checkedAt: at,
+      ...(want.name === undefined ? {} : { name: want.name }),
+    };
+    const held: Held = { slot: arrived, entry };
+    if (want.type.links) linkFacts.set(key, links);
+    remember(key, links);
+    await noteFirstSeen(want, links);
+    try {
+      await stage.commit(digest);
+      await store.entries.put(arrived.key, entry);
+      return { outcome: 'miss', held };
+    } catch (error) {
+      // The disk takes nothing in: this answer is served from memory and forgotten.
+      publish('fault', { where: `storing ${want.path}`, error });
+      return { outcome: 'miss', held, bytes: await readAll(stage, facts.size) };
+    }
+  }
+
+  function remember(key: string, links: readonly Link[]): ReadonlyMap<string, Link> {
+    const map = new Map(links.map((link) => [link.path, link]));
+    linkMaps.set(key, map);
+    return map;
+  }
+
+  /** One question at a time per document, whoever asks and however many. */
+  async function refresh(
+    want: Document,
+    held: Held | undefined,
+    asking: Asking,
+  ): Promise<{ refreshed: Refreshed; joined: boolean }> {
+    const slot = held && held.entry.status === 200 ? held.slot : slotOf(want, representationsOf(want)[0] ?? '');
+    const key = `${slot.key.path}\n${slot.representation}`;
+    const running = flights.get(key);
+    if (running) return { refreshed: await running, joined: true };
+    const flight = ask(slot, held?.slot === slot ? held.entry : undefined, asking).finally(() => flights.delete(key));
+    flights.set(key, flight);
+    return { refreshed: await flight, joined: false };
+  }
+
+  /** Waits for upstream as long as a client with a stale copy at hand should. */
+  async function refreshOrStale(want: Document, held: Held, asking: Asking): Promise<FoundDocument | undefined> {
+    const asked = refresh(want, held, asking).then(
+      ({ refreshed, joined }) => settle(refreshed, joined),
+      async (error: unknown) => {
+        if (!isTrouble(error) || !mayServeStale(held.entry, now(), options.freshness)) throw error;
+        return (await found(held, 'stale')) ?? Promise.reject(error);
+      },
+    );
+    if (asking.fresh || !mayServeStale(held.entry, now(), options.freshness)) return asked;
+    const patience = Promise.withResolvers<'late'>();
+    const timer = setTimeout(() => patience.resolve('late'), options.patienceMs).unref();
+    try {
+      const first = await Promise.race([asked, patience.promise]);
+      if (first !== 'late') return first;
+      asked.catch(() => {});
+      return (await found(held, 'stale')) ?? (await asked);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundDocument | undefined> {
+    if (held.entry.status !== 200) return Promise.resolve(undefined);
+    if (held.entry.gone) {
+      return isTakenDown(held.entry.gone, options.takedown) ? Promise.resolve(undefined) : found(held, 'stale');
+    }
+    return found(held, joined && outcome === 'miss' ? 'joined' : outcome, bytes);
+  }
+
+  async function find(want: Document, asking: Asking): Promise<FoundDocument | undefined> {
+    const held = await stored(want);
+    if (options.offline) {
+      const kept = held && (await found(held, 'offline'));
+      if (kept) return kept;
+      throw new Problem(
+        'offline',
+        `${want.path} is not stored, and ${options.id} is set to offline: fetch it on a connected server first.`,
+      );
+    }
+    if (!held) {
+      const { refreshed, joined } = await refresh(want, undefined, asking);
+      return settle(refreshed, joined);
+    }
+    const state = asking.fresh ? 'revalidate' : verdictOn(held.entry);
+    if (state === 'fresh') {
+      if (held.entry.status !== 200) return undefined;
+      if (isTakenDown(held.entry.gone, options.takedown)) return undefined;
+      const hit = await found(held, held.entry.gone ? 'stale' : 'hit');
+      if (hit) return hit;
+      const { refreshed, joined } = await refresh(want, held, { ...asking, fresh: 'unconditional' });
+      return settle(refreshed, joined);
+    }
+    if (held.entry.status !== 200) {
+      const { refreshed, joined } = await refresh(want, undefined, asking);
+      return settle(refreshed, joined);
+    }
+    if (state === 'revalidate-behind') {
+      const stale = await found(held, 'stale');
+      if (stale) {
+        refresh(want, held, { ...asking, priority: 'background' }).catch((error: unknown) => {
+          if (!isTrouble(error)) publish('fault', { where: `revalidating ${want.path}`, error: toProblem(error) });
+        });
+        return stale;
+      }
+    }
+    return refreshOrStale(want, held, asking);
+  }
+
+  return {
+    find,
+    knownLink(want, path) {
+      const key = current.get(currentKey(want));
+      return key === undefined ? undefined : linkMaps.peek(key)?.get(path);
+    },
+    async link(document, path) {
+      const map = linkMaps.get(document.key) ?? remember(document.key, await document.links());
+      return map.get(path);
+    },
+  };
+}
+
+/** Only 200, 304, 404 and 410 say something about a document; anything else must not look like a change or an absence. */
+export function refuseStatus(status: number, path: string, source: string): void {
+  if (status === 200 || status === 304 || status === 404 || status === 410) return;
+  throw new Problem(
+    'upstream_invalid',
+    `${source} answered ${status} for ${path}, which says nothing about whether it exists.`,
+  );
+}
+
+/** Those the format reads besides the body. Everything else upstream sends is its own business. */
+function keptHeaders(
+  headers: Readonly<Record<string, string | undefined>>,
+  names: readonly string[],
+): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const name of names) {
+    const value = headers[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept;
+}
+
+async function readAll(stage: Stage, size: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let at = 0; at < size; ) {
+    const chunk = await stage.read(at, Math.min(1024 * 1024, size - at));
+    if (chunk.byteLength === 0) throw new Error(`Staged bytes end at ${at} of ${size}.`);
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}

@@ -1,0 +1,6 @@
+/** Of the release, from package.json. */
+import { readFileSync } from 'node:fs';
+
+const manifest: { version: string } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+export const { version } = manifest;

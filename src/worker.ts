@@ -1,0 +1,65 @@
+/** A worker thread's whole program: big documents are decoded, projected and packed here, so that the event loop stays free. */
+import { Tinypool } from 'tinypool';
+import type { Format } from './core/format.ts';
+import { loadFormat } from './formats/load.ts';
+import { type Decoded, derive, type Job, learn, pack } from './pipeline/derive.ts';
+
+const formats = new Map<string, Promise<Format>>();
+
+/** Raw bytes of what is kept decoded: one very big document or some smaller ones, for as long as questions about them follow each other. */
+const keepBytes = 48 * 1024 * 1024;
+const keepMs = 5_000;
+
+const kept = new Map<string, { doc: unknown; bytes: number }>();
+let keptBytes = 0;
+let expiry: NodeJS.Timeout | undefined;
+
+const decoded: Decoded = {
+  get: (key) => kept.get(key)?.doc,
+  set(key, doc, bytes) {
+    for (const [oldest, { bytes: size }] of kept) {
+      if (keptBytes + bytes <= keepBytes) break;
+      kept.delete(oldest);
+      keptBytes -= size;
+    }
+    kept.set(key, { doc, bytes });
+    keptBytes += bytes;
+    clearTimeout(expiry);
+    expiry = setTimeout(() => {
+      kept.clear();
+      keptBytes = 0;
+    }, keepMs).unref();
+  },
+};
+
+function formatFor(job: { format: string; options: Readonly<Record<string, unknown>> }): Promise<Format> {
+  const key = `${job.format}\n${JSON.stringify(job.options)}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = loadFormat(job.format).then((plain) => plain.configure?.(job.options) ?? plain);
+    formats.set(key, format);
+  }
+  return format;
+}
+
+/** Bytes are handed over, not copied. Views into a shared pool can't be, so those (always small) are copied first. */
+function handOver<T>(value: T, ...bytes: readonly (Uint8Array | undefined)[]): T {
+  const buffers = new Set<ArrayBufferLike>();
+  for (const view of bytes) if (view && view.byteLength === view.buffer.byteLength) buffers.add(view.buffer);
+  return Tinypool.move({ [Tinypool.transferableSymbol]: [...buffers], [Tinypool.valueSymbol]: value } as never) as T;
+}
+
+export async function work(job: Job): Promise<unknown> {
+  switch (job.kind) {
+    case 'learn':
+      return learn(await formatFor(job), job, decoded);
+    case 'derive': {
+      const made = derive(await formatFor(job), job, decoded);
+      return made && handOver(made, made.bytes, made.packed);
+    }
+    case 'pack': {
+      const packed = pack(job.coding, job.bytes);
+      return handOver(packed, packed);
+    }
+  }
+}
