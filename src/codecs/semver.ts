@@ -9,15 +9,16 @@ export interface Version {
 }
 
 /** The hyphen is missing in some versions published before registries insisted on it (`1.0.2beta`). */
-const pattern = /^[v=]?(\d{1,30})\.(\d{1,30})\.(\d{1,30})(?:-?([a-z0-9-]+(?:\.[a-z0-9-]+)*))?(?:\+[a-z0-9.-]+)?$/i;
+const pattern =
+  /^[v=]?(\d{1,30})\.(\d{1,30})\.(\d{1,30})(?:-([a-z0-9-]+(?:\.[a-z0-9-]+)*)|([a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*))?(?:\+[a-z0-9.-]+)?$/i;
 const longest = 256;
 
 /** `undefined` when the text is no version. Build metadata is left out: it has no part in the order. */
 export function parseVersion(text: string): Version | undefined {
   if (text.length > longest) return undefined;
-  const [, major, minor, patch, prerelease] = pattern.exec(text) ?? [];
+  const [, major, minor, patch, hyphenated, joined] = pattern.exec(text) ?? [];
   if (major === undefined || minor === undefined || patch === undefined) return undefined;
-  return { major, minor, patch, prerelease: prerelease?.split('.') ?? [] };
+  return { major, minor, patch, prerelease: (hyphenated ?? joined)?.split('.') ?? [] };
 }
 
 /** Of any length, so as text. */
