@@ -138,7 +138,7 @@ function unknownKey(path: Path, key: string): string {
   if (later[full] !== undefined) return later[full];
   const schema = jsonSchema();
   const siblings = keysAt(schema, path);
-  if (siblings.includes(key)) return 'can not stand beside the other keys here; one or the other';
+  if (siblings.includes(key)) return 'cannot stand beside the other keys here; one or the other';
   const near = guess(key, siblings);
   if (near !== '') return `unknown key${near}`;
   const elsewhere = [...placesOf(schema, key, [])].slice(0, 3);

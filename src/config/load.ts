@@ -45,7 +45,7 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new ConfigError(file, [{ path: '', message: `can not be read: ${reasonOf(error)}` }]);
+    throw new ConfigError(file, [{ path: '', message: `cannot be read: ${reasonOf(error)}` }]);
   }
 }
 

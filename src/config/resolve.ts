@@ -283,7 +283,7 @@ function upstreamAddress(text: string, path: Path, complain: Complain): URL | un
     complain(path, 'has credentials in it; write them under auth: { username, password }');
     return undefined;
   }
-  if (url.search || url.hash) complain(path, 'has a query or a fragment, which a base address can not have');
+  if (url.search || url.hash) complain(path, 'has a query or a fragment, which a base address cannot have');
   return url;
 }
 

@@ -322,7 +322,7 @@ export const upstreamSchema = z.strictObject({
         z.strictObject({ bearer: text().describe('Token, sent as `Authorization: Bearer`.') }),
         z.strictObject({
           username: text().describe('For basic authentication.'),
-          password: z.string().describe('For basic authentication.'),
+          password: z.string().meta({ title: 'text' }).describe('For basic authentication.'),
         }),
       ],
       { error: 'needs either a bearer token or a username and a password' },
@@ -411,7 +411,7 @@ const repositorySchema = z.strictObject({
     .prefault('refuse')
     .meta({ title: 'refuse or allow' })
     .describe(
-      'When one of several sources can not be reached and nothing stored stands in for it: refuse the merged document, or serve what the others have.',
+      'When one of several sources cannot be reached and nothing stored stands in for it: refuse the merged document, or serve what the others have.',
     ),
   options: z
     .record(z.string(), z.unknown())
@@ -462,7 +462,7 @@ export const fileSchema = z.strictObject({
     .record(z.string(), text('repository'))
     .prefault({})
     .describe(
-      'Repositories for clients that can not send a path: host name to `org/name`; `default` for any other host name.',
+      'Repositories for clients that cannot send a path: host name to `org/name`; `default` for any other host name.',
     ),
   upstreams: nameRecord(upstreamSchema)
     .prefault({})

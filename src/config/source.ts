@@ -48,7 +48,7 @@ export async function readSource(text: string, environment: Environment): Promis
   try {
     plain = document.errors.length > 0 ? undefined : document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    mistakes.push({ path: '', at: [], message: `can not be read as YAML: ${firstLine(String(error))}` });
+    mistakes.push({ path: '', at: [], message: `cannot be read as YAML: ${firstLine(String(error))}` });
   }
 
   const place = (path: Path): { line: number; column: number } | undefined => {
@@ -132,7 +132,7 @@ export async function readText(path: string): Promise<string> {
   try {
     bytes = await readFile(file);
   } catch (error) {
-    throw new Error(`can not read ${file}: ${reasonOf(error)}`);
+    throw new Error(`cannot read ${file}: ${reasonOf(error)}`);
   }
   if (bytes.length > largestBytes) throw new Error(`${file} is longer than 1 MiB, which no such file is`);
   return bytes.toString('utf8');
