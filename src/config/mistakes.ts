@@ -51,5 +51,5 @@ export function isWithin(path: Path, outer: Path): boolean {
 
 /** Credentials in a URL are nobody's business. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/(\w:\/\/)[^/\s?#]*@/g, '$1***@');
+  return text.replace(/\/\/[^/\s?#]*@/g, '//***@');
 }

@@ -342,7 +342,8 @@ function resolveRepository(
   complain: Complain,
 ): RepositoryConfig {
   const path: Path = ['orgs', org, 'repositories', name];
-  if (!formats.includes(settings.format)) {
+  const known = formats.includes(settings.format);
+  if (!known) {
     complain([...path, 'format'], `there is no format "${settings.format}"${hint(settings.format, formats)}`);
   }
   const seen = new Map<string, number>();
@@ -361,7 +362,7 @@ function resolveRepository(
       return { kind: 'repository', repository, claims: source.claims };
     }
     const upstream = Object.hasOwn(upstreams, source.remote) ? upstreams[source.remote] : undefined;
-    if (upstream?.format !== undefined && upstream.format !== settings.format && settings.format !== 'generic') {
+    if (known && upstream?.format !== undefined && ![upstream.format, 'generic'].includes(settings.format)) {
       complain(
         [...at, 'remote'],
         `upstream "${source.remote}" speaks ${upstream.format}, but this repository is for ${settings.format} clients`,
