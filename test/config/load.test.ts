@@ -311,7 +311,6 @@ orgs:
       'log.level: "inof" is none of trace, debug, info, warn, error, fatal, silent; did you mean "info"?',
     ],
     ['neither true nor false', 'log: { access: maybe }', 'log.access: "maybe" is neither true nor false'],
-    ['a certificate without a key', 'server: { tls: { cert: /etc/hosts } }', 'server.tls.key: is missing'],
     [
       'a wrong publicUrl',
       'server: { publicUrl: example.com }',
@@ -429,6 +428,13 @@ orgs:
     expect(await mistakes(withSources('[{ hosted: true }, { hosted: true }]'))).toContain(
       'orgs.acme.repositories.npm.sources[1]: is the same as sources[0]; a source can be named once only',
     );
+  });
+
+  it('tell of a certificate without a key', async () => {
+    expect(await mistakes('server: { tls: { cert: /no/such/file } }')).toEqual([
+      'server.tls.cert: cannot read /no/such/file: no such file',
+      'server.tls.key: is missing',
+    ]);
   });
 
   it('find circles through several repositories, also over orgs', async () => {
