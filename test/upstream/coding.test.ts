@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Problem } from '../../src/core/problem.ts';
 import { decodeBody } from '../../src/upstream/coding.ts';
 
@@ -34,7 +34,7 @@ const coded: readonly (readonly [header: string, bytes: Buffer])[] = [
 ];
 
 describe('a coded body', () => {
-  test.each([...coded, ['deflate', deflateRawSync(plain)] as const])(
+  it.each([...coded, ['deflate', deflateRawSync(plain)] as const])(
     'in %s comes out as it was',
     async (header, bytes) => {
       expect((await decode(bytes, header)).equals(plain)).toBe(true);
@@ -42,7 +42,7 @@ describe('a coded body', () => {
     },
   );
 
-  test.each([
+  it.each([
     ['gzip, br', brotliCompressSync(gzipSync(plain))],
     ['GZIP , identity', gzipSync(plain)],
     ['zstd,deflate', deflateSync(zstdCompressSync(plain))],
@@ -53,11 +53,11 @@ describe('a coded body', () => {
     expect((await decode(bytes, header)).equals(plain)).toBe(true);
   });
 
-  test('of several gzip members is one body', async () => {
+  it('of several gzip members is one body', async () => {
     expect((await decode(Buffer.concat([gzipSync('one '), gzipSync('two')]), 'gzip')).toString()).toBe('one two');
   });
 
-  test.each([...coded, ['deflate', deflateRawSync(plain)] as const])(
+  it.each([...coded, ['deflate', deflateRawSync(plain)] as const])(
     'in %s that was cut short is an error',
     async (header, bytes) => {
       for (const length of [0, 1, 2, 12, Math.floor(bytes.length / 2), bytes.length - 1]) {
@@ -66,17 +66,17 @@ describe('a coded body', () => {
     },
   );
 
-  test.each(coded)('in %s with bytes after its end is an error', async (header, bytes) => {
+  it.each(coded)('in %s with bytes after its end is an error', async (header, bytes) => {
     expect(await codeOf(decode(Buffer.concat([bytes, Buffer.from('more')]), header))).toBe('upstream_invalid');
   });
 
-  test.each(coded)('in %s with damaged bytes is an error', async (header, bytes) => {
+  it.each(coded)('in %s with damaged bytes is an error', async (header, bytes) => {
     const damaged = Buffer.from(bytes);
     damaged.fill(0xa5, 0, 40);
     expect(await codeOf(decode(damaged, header))).toBe('upstream_invalid');
   });
 
-  test.each(['compress', 'gzip, rot13', 'constructor', 'gzip,gzip,gzip,gzip,gzip'])(
+  it.each(['compress', 'gzip, rot13', 'constructor', 'gzip,gzip,gzip,gzip,gzip'])(
     'in the codings "%s" is refused',
     async (header) => {
       expect(await codeOf(decode(plain, header))).toBe('upstream_invalid');
@@ -85,7 +85,7 @@ describe('a coded body', () => {
 });
 
 describe('the limits', () => {
-  test.each([
+  it.each([
     ['gzip', gzipSync(plain)],
     ['identity', plain],
   ])('let exactly as many bytes through as allowed (%s)', async (header, bytes) => {
@@ -95,7 +95,7 @@ describe('the limits', () => {
 
   const zeros = Buffer.alloc(64 * 1024 * 1024);
 
-  test.each([
+  it.each([
     ['gzip', gzipSync(zeros)],
     ['br', brotliCompressSync(zeros, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })],
     ['zstd', zstdCompressSync(zeros)],
@@ -109,7 +109,7 @@ describe('the limits', () => {
     expect(size).toBeLessThan(20 * 1024 * 1024);
   });
 
-  test('refuse a zstd window larger than the content coding allows', async () => {
+  it('refuse a zstd window larger than the content coding allows', async () => {
     const text = Buffer.from('hello');
     // RFC 8878: magic number, no frame flags, the window as an exponent, one last raw block.
     const frame = (windowLog: number): Buffer =>
@@ -148,27 +148,24 @@ describe('the body below', () => {
     return { body, seen };
   }
 
-  test.each(['gzip', 'gzip, br', 'identity'])(
-    'breaks with its own error, not as damaged bytes (%s)',
-    async (header) => {
-      const cut = Object.assign(new Error('cut'), { code: 'UPSTREAM_CUT' });
-      const bytes =
-        header === 'gzip' ? gzipSync(plain) : header === 'identity' ? plain : brotliCompressSync(gzipSync(plain));
-      const { body } = watched(bytes.subarray(0, 500), cut);
-      const read = async (): Promise<void> => {
-        for await (const _ of decodeBody(body, header, { maxBytes: plenty }));
-      };
-      await expect(read()).rejects.toBe(cut);
-    },
-  );
+  it.each(['gzip', 'gzip, br', 'identity'])('breaks with its own error, not as damaged bytes (%s)', async (header) => {
+    const cut = Object.assign(new Error('cut'), { code: 'UPSTREAM_CUT' });
+    const bytes =
+      header === 'gzip' ? gzipSync(plain) : header === 'identity' ? plain : brotliCompressSync(gzipSync(plain));
+    const { body } = watched(bytes.subarray(0, 500), cut);
+    const read = async (): Promise<void> => {
+      for await (const _ of decodeBody(body, header, { maxBytes: plenty }));
+    };
+    await expect(read()).rejects.toBe(cut);
+  });
 
-  test('is left at once when the reader leaves, even while it stalls', async () => {
+  it('is left at once when the reader leaves, even while it stalls', async () => {
     const { body, seen } = watched(gzipSync(Buffer.alloc(300_000)));
     for await (const _ of decodeBody(body, 'gzip', { maxBytes: plenty })) break;
     expect(seen.left).toBe(true);
   });
 
-  test.each(['gzip', 'rot13'])('is left when decoding fails (%s)', async (header) => {
+  it.each(['gzip', 'rot13'])('is left when decoding fails (%s)', async (header) => {
     const { body, seen } = watched(Buffer.from('certainly not compressed'));
     const read = async (): Promise<void> => {
       for await (const _ of decodeBody(body, header, { maxBytes: plenty }));

@@ -1,0 +1,105 @@
+/** What is kept per origin: connections, the queue for them, and what is known about the origin's health. */
+import { createHash } from 'node:crypto';
+import { lookup as systemLookup } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
+import { publish } from '../core/events.ts';
+import { type AgentSettings, openAgent } from './agent.ts';
+import { type Breaker, type BreakerSettings, createBreaker } from './breaker.ts';
+import { publicOnly, type Trust } from './guard.ts';
+import { createQueue, type Queue } from './queue.ts';
+
+// Links may name any number of hosts; beyond this the one unused for longest is closed.
+const maxLanes = 200;
+
+const closeGraceMs = 5000;
+
+export interface LaneSettings extends AgentSettings {
+  readonly maxQueue: number;
+  readonly breaker: BreakerSettings;
+}
+
+/** One origin under one set of settings. */
+export interface Lane {
+  readonly agent: Dispatcher;
+  readonly queue: Queue;
+  readonly breaker: Breaker;
+  /** From then on a connection may be an idle one that the other side is just closing. */
+  hasAnswered: boolean;
+}
+
+export interface Lanes {
+  /** Upstreams that ask the same origin in the same way share a lane, whatever their credentials. */
+  find(origin: string, settings: LaneSettings, trust: Trust): Lane;
+  /** Lets running requests end for a moment, then ends them. */
+  close(): Promise<void>;
+}
+
+export interface LanesOptions {
+  readonly clock: () => number;
+  /** How names become addresses; default: as the system does it. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+export function createLanes({ clock, lookup = systemLookup as LookupFunction }: LanesOptions): Lanes {
+  const guardedLookup = publicOnly(lookup);
+  // The most recently used one is last.
+  const lanes = new Map<string, Lane>();
+  const fingerprints = new WeakMap<LaneSettings, string>();
+
+  function fingerprintOf(settings: LaneSettings): string {
+    let found = fingerprints.get(settings);
+    if (found === undefined) {
+      const { timeoutMs, connectTimeoutMs, concurrency, maxQueue, proxy, ca, breaker } = settings;
+      const facts = JSON.stringify([timeoutMs, connectTimeoutMs, concurrency, maxQueue, proxy, ca, breaker]);
+      found = createHash('sha256').update(facts).digest('base64url');
+      fingerprints.set(settings, found);
+    }
+    return found;
+  }
+
+  function open(origin: string, settings: LaneSettings, trust: Trust): Lane {
+    return {
+      agent: openAgent(settings, trust === 'trusted' ? lookup : guardedLookup),
+      queue: createQueue({ concurrency: settings.concurrency, maxWaiting: settings.maxQueue }),
+      breaker: createBreaker(settings.breaker, {
+        clock,
+        onChange: (state) => publish('breaker', { origin, state }),
+      }),
+      hasAnswered: false,
+    };
+  }
+
+  function closeOldest(): void {
+    for (const [key, { agent, queue }] of lanes) {
+      if (queue.running > 0 || queue.waiting > 0) continue;
+      lanes.delete(key);
+      void agent.close();
+      return;
+    }
+  }
+
+  function find(origin: string, settings: LaneSettings, trust: Trust): Lane {
+    // Trust is part of the key: a connection once made to a private address must not be there for a stranger's link.
+    const key = `${trust} ${origin} ${fingerprintOf(settings)}`;
+    const known = lanes.get(key);
+    if (known) lanes.delete(key);
+    else if (lanes.size >= maxLanes) closeOldest();
+    const lane = known ?? open(origin, settings, trust);
+    lanes.set(key, lane);
+    return lane;
+  }
+
+  async function close(): Promise<void> {
+    const agents = [...lanes.values()].map(({ agent }) => agent);
+    lanes.clear();
+    const inTime = new AbortController();
+    const tooLate = delay(closeGraceMs, undefined, { signal: inTime.signal }).catch(() => undefined);
+    await Promise.race([Promise.all(agents.map((agent) => agent.close())), tooLate]);
+    inTime.abort();
+    await Promise.all(agents.map((agent) => agent.destroy()));
+  }
+
+  return { find, close };
+}
