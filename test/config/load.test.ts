@@ -432,8 +432,8 @@ orgs:
 
   it('tell of a certificate without a key', async () => {
     expect(await mistakes('server: { tls: { cert: /no/such/file } }')).toEqual([
-      'server.tls.cert: cannot read /no/such/file: no such file',
       'server.tls.key: is missing',
+      'server.tls.cert: cannot read /no/such/file: no such file',
     ]);
   });
 
