@@ -3,6 +3,7 @@
  * runs on the main thread for small documents and in a worker thread for big ones.
  */
 import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { digestOf, hexOf } from '../core/digest.ts';
 import type { DocumentType, Format, Link, Origin, Refusal } from '../core/format.ts';
 
 export type Coding = 'identity' | 'gzip' | 'br' | 'zstd';
@@ -47,6 +48,8 @@ export interface Derivation {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly bytes: Uint8Array;
+  /** sha256 of the unpacked bytes, in hexadecimal. */
+  readonly hex: string;
   /** In the coding that was asked for; absent for `identity`. */
   readonly packed?: Uint8Array;
 }
@@ -89,7 +92,8 @@ export function derive(format: Format, job: DeriveJob, cache: Decoded): Derivati
   }
   const body = type.encode(doc, job.variant, job.base);
   if (!body) return undefined;
-  const made = { status: body.status ?? 200, headers: body.headers ?? {}, bytes: body.bytes };
+  const hex = hexOf(digestOf(body.bytes));
+  const made = { status: body.status ?? 200, headers: body.headers ?? {}, bytes: body.bytes, hex };
   return job.coding === 'identity' ? made : { ...made, packed: pack(job.coding, body.bytes) };
 }
 

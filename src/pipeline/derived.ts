@@ -114,8 +114,7 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
       coding: ask.coding,
     });
     if (!made) return undefined;
-    const hex = createHash('sha256').update(made.bytes).digest('hex');
-    const { status, headers } = made;
+    const { status, headers, hex } = made;
     if (worthKeeping) {
       const fresh = { identity: made.bytes, ...(made.packed ? { [ask.coding]: made.packed } : {}) };
       void keep(key, { status, headers, hex, packed: {} }, fresh);
