@@ -24,7 +24,7 @@ function source(glob: string): string {
     } else if (char === ',' && braces > 0) text += '|';
     else text += escapes.test(char) || char === '}' ? `\\${char}` : char;
   }
-  if (braces > 0) throw new Error(`${glob} has a { without }`);
+  if (braces > 0) throw new Error(`${glob} has a { without a }`);
   return text;
 }
 
@@ -34,7 +34,7 @@ export function compileGlobs(globs: readonly string[]): (path: string) => boolea
   const patterns = globs.map((glob) => {
     if (glob === '' || glob.startsWith('/'))
       throw new Error(`${JSON.stringify(glob)} is no path pattern: paths begin without a slash`);
-    return source(glob.includes('/') ? glob : `**/${glob}`);
+    return glob.includes('/') ? source(glob) : `(?:.*/)?${source(glob)}`;
   });
   const pattern = new RegExp(`^(?:${patterns.join('|')})$`, 's');
   return (path) => pattern.test(path);

@@ -1,12 +1,12 @@
 /** Audits are answered by upstream; what they are asked must not tell it the names of private packages. */
 import { brotliCompressSync, brotliDecompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib';
 import type { Forward } from '../../core/format.ts';
-import { isObject, type Json, jsonBody } from './json.ts';
+import { isJson, isObject, type Json, jsonBody } from './json.ts';
 
 type IsPrivate = (name: string) => boolean;
 
-/** Of the unpacked body: a lockfile of a hundred thousand packages. */
-const limit = 64 * 1024 * 1024;
+/** Of the unpacked body: a tree of some ten thousand packages. It is unpacked while others wait. */
+const limit = 16 * 1024 * 1024;
 
 interface Coder {
   readonly unpack: (body: Uint8Array) => Uint8Array;
@@ -74,7 +74,7 @@ function redactor(strip: (json: Json, isPrivate: IsPrivate) => unknown): NonNull
 const shared = {
   kind: 'forward',
   headers: ['content-type', 'content-encoding', 'accept'],
-  accepts: (contentType: string) => /\bjson\b/.test(contentType),
+  accepts: isJson,
 } as const;
 
 /** `{name: [versions]}` in, `{name: [advisories]}` out; nothing known is an empty object. */
@@ -99,6 +99,6 @@ const noAdvisories = jsonBody({
   },
 });
 
-export function treeAudit(path: string): Forward {
-  return { ...shared, path, otherwise: noAdvisories, redact: redactor(withoutInTree) };
-}
+const treeAudit = { ...shared, otherwise: noAdvisories, redact: redactor(withoutInTree) };
+export const quickAudit: Forward = { ...treeAudit, path: '-/npm/v1/security/audits/quick' };
+export const fullAudit: Forward = { ...treeAudit, path: '-/npm/v1/security/audits' };

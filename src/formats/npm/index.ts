@@ -1,10 +1,10 @@
 /** npm's registry protocol, as npm, pnpm, yarn and bun read it. */
 import { parseVersion } from '../../codecs/semver.ts';
-import type { Artifact, Call, Document, Format, Intent, Route } from '../../core/format.ts';
+import type { Artifact, Body, Call, Document, Format, Identity, Intent, Route } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
-import { bulkAudit, treeAudit } from './audit.ts';
+import { bulkAudit, fullAudit, quickAudit } from './audit.ts';
 import { attestations, keys } from './evidence.ts';
-import { jsonBody } from './json.ts';
+import { isJson, jsonBody } from './json.ts';
 import { escapeName, isName, nameBefore, tarballPath, versionOf } from './name.ts';
 import { abbreviatedType, packument } from './packument.ts';
 
@@ -105,12 +105,15 @@ function search(call: Call): Intent {
     kind: 'forward',
     path: `-/v1/search${query === '' ? '' : `?${query}`}`,
     headers: ['accept'],
-    accepts: (contentType) => /\bjson\b/.test(contentType),
+    accepts: isJson,
     otherwise: jsonBody({ objects: [], total: 0 }),
   };
 }
 
-const anonymous = jsonBody({ error: 'You are not logged in; reading needs no login here.' });
+function whoami({ kind, name }: Identity): Body {
+  if (kind !== 'anonymous') return jsonBody({ username: name ?? kind });
+  return { ...jsonBody({ error: 'You are not logged in, and this address can be read without.' }), status: 401 };
+}
 
 /** Of routes that match the same path the earlier is asked first; names begin with no `-`, so the registry's own endpoints are never packages. */
 const routes: readonly Route[] = [
@@ -120,7 +123,7 @@ const routes: readonly Route[] = [
     id: 'whoami',
     method: 'GET',
     path: '/-/whoami',
-    intent: () => ({ kind: 'answer', body: { ...anonymous, status: 401 } }),
+    intent: () => ({ kind: 'answer', body: whoami }),
   },
   { id: 'search', method: 'GET', path: '/-/v1/search', intent: search },
   {
@@ -135,13 +138,13 @@ const routes: readonly Route[] = [
     id: 'audit-quick',
     method: 'POST',
     path: '/-/npm/v1/security/audits/quick',
-    intent: () => treeAudit('-/npm/v1/security/audits/quick'),
+    intent: () => quickAudit,
   },
   {
     id: 'audit',
     method: 'POST',
     path: '/-/npm/v1/security/audits',
-    intent: () => treeAudit('-/npm/v1/security/audits'),
+    intent: () => fullAudit,
   },
   { id: 'dist-tags', method: 'GET', path: '/-/package/{name+}/dist-tags', intent: readTags },
   { id: 'tarball', method: 'GET', path: '/{name+}/-/{file}.tgz', intent: readTarball },

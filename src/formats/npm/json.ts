@@ -32,3 +32,7 @@ function stringify(json: unknown): string {
 export function jsonBody(json: unknown, headers: Readonly<Record<string, string>> = {}): Body {
   return { headers: { 'content-type': 'application/json', ...headers }, bytes: Buffer.from(stringify(json)) };
 }
+
+export function isJson(contentType: string): boolean {
+  return /\bjson\b/i.test(contentType);
+}

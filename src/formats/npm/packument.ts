@@ -97,7 +97,8 @@ function aliasesOf(name: string, version: string, url: string | undefined): stri
   const file = url && /\/-\/(?:[^?#]*\/)?([^/?#]+\.tgz)$/.exec(url)?.[1];
   if (file) {
     try {
-      aliases.push(`${name}/-/${decodeURIComponent(file)}`);
+      const decoded = decodeURIComponent(file);
+      if (!decoded.includes('/')) aliases.push(`${name}/-/${decoded}`);
     } catch {
       // A file name that can't be decoded can't be asked for.
     }

@@ -1,0 +1,420 @@
+/** What every format has to fulfil, whatever its ecosystem. A format's test calls `conformance` with samples and adds what is peculiar to it. */
+import { describe, expect, it } from 'vitest';
+import type { Body, Call, DocumentType, Format, Identity, Intent, Link, Origin, Route } from '../../src/core/format.ts';
+import { encodePath, isSafePath } from '../../src/core/path.ts';
+import { type Code, Problem, problems } from '../../src/core/problem.ts';
+import { compileRoutes, type Router } from '../../src/core/route.ts';
+import { listFormats, loadFormat } from '../../src/formats/load.ts';
+
+export interface ExampleRequest {
+  /** Raw, as on the wire, below the repository. May have a query. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface DocumentSample {
+  /** The document type's id. */
+  readonly type: string;
+  /** The path that intents and origins have for it. */
+  readonly path: string;
+  /** Where it came from; its host must not be found in anything that is answered. */
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly bytes: Uint8Array;
+  /** Projections that are documents of the same kind again. */
+  readonly variants: readonly string[];
+  /** Projections that are something else. */
+  readonly projections?: readonly string[];
+  /** It has to come out byte for byte. */
+  readonly verbatim?: boolean;
+  /** The same document from another source, for merging: with versions in common and of its own. */
+  readonly other?: Uint8Array;
+  /** Bytes that look right and are not. */
+  readonly wrong?: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface Samples {
+  /** By route id: at least one for each. */
+  readonly examples: Readonly<Record<string, readonly (string | ExampleRequest)[]>>;
+  readonly documents: readonly DocumentSample[];
+}
+
+export const base = 'http://[2001:db8::1]:5273/tools/acme/repo';
+
+interface Matched {
+  readonly route: Route;
+  readonly intent: Intent;
+}
+
+/** What a raw path (with query) comes to, as the pipeline would find it. */
+export function intentOf(router: Router, method: string, request: string | ExampleRequest): Matched | undefined {
+  const { path, headers = {} } = typeof request === 'string' ? { path: request } : request;
+  const [raw = '', query = ''] = path.split('?');
+  const found = router.find(method, raw, (route, params) => {
+    const call: Call = { method, params, query: new URLSearchParams(query), headers, base };
+    const intent = route.intent(call);
+    return intent && { route, intent };
+  });
+  return found && 'intent' in found ? found : undefined;
+}
+
+/** What is answered to somebody without any look-up; `undefined` when the intent is of another kind. */
+export function answered(intent: Intent | undefined, who: Identity = { kind: 'anonymous' }): Body | undefined {
+  if (intent?.kind !== 'answer') return undefined;
+  return typeof intent.body === 'function' ? intent.body(who) : intent.body;
+}
+
+/** Raw texts in place of a parameter, each of which once fooled a server somewhere. */
+const hostile = [
+  '..',
+  '.',
+  '%2e%2e',
+  '.%2e',
+  '%252e%252e',
+  '%252f',
+  '..%2f..%2fetc%2fpasswd',
+  'a%2f..%2fb',
+  '%2fetc%2fpasswd',
+  'a%2f',
+  '%2f',
+  '%00',
+  'a%00b',
+  '%0d%0aset-cookie:x',
+  '%5c..%5c',
+  '..\\..',
+  '..;',
+  '',
+  'a'.repeat(300),
+  'a'.repeat(3000),
+  '%',
+  '%ff',
+  '%c0%ae%c0%ae',
+  '__proto__',
+  'constructor',
+  '-',
+  '@',
+  '@%2f',
+  '@a%2fb%2fc',
+  '%20',
+  '%e2%80%ae',
+  '~',
+  '*',
+  'x@',
+  '@@',
+  '%3f%23',
+];
+
+function pathsIn(intent: Intent): string[] {
+  switch (intent.kind) {
+    case 'artifact':
+      return [intent.path, ...(intent.describedBy ? pathsIn(intent.describedBy) : [])];
+    case 'document':
+      return [intent.path];
+    case 'checksum':
+      return pathsIn(intent.of);
+    case 'forward':
+      return [intent.path.split('?')[0] ?? ''];
+    case 'upload':
+      return intent.target ? [intent.target.path] : [];
+    case 'change':
+    case 'answer':
+      return [];
+  }
+}
+
+/** The problem a path comes to when there is no intent for it; anything else that is thrown fails the test. */
+function tryIntent(router: Router, method: string, path: string): Matched | undefined {
+  try {
+    return intentOf(router, method, path);
+  } catch (error) {
+    if (error instanceof Problem) return undefined;
+    throw new Error(`${method} ${path} failed`, { cause: error });
+  }
+}
+
+function expectSafe(path: string, intent: Intent): void {
+  for (const found of pathsIn(intent)) {
+    expect(isSafePath(found), `${path} leads to ${JSON.stringify(found)}`).toBe(true);
+  }
+}
+
+function documentsIn(intent: Intent): DocumentType<unknown>[] {
+  if (intent.kind === 'document') return [intent.type];
+  if (intent.kind === 'artifact' && intent.describedBy) return [intent.describedBy.type];
+  if (intent.kind === 'checksum') return documentsIn(intent.of);
+  return [];
+}
+
+function textOf(body: Body | undefined): string {
+  if (!body) throw new Error('there is no such projection');
+  return Buffer.from(body.bytes).toString('utf8');
+}
+
+/** The text with slashes that were escaped in any of the usual ways brought back. */
+export function unescaped(text: string): string {
+  return text
+    .replace(/\\+\/|\\u002f|%2f/gi, '/')
+    .replace(/\\u003a|%3a/gi, ':')
+    .toLowerCase();
+}
+
+function describeRoutes(format: Format, router: Router, samples: Samples): void {
+  describe('its routes', () => {
+    const requests = format.routes.flatMap((route) =>
+      (samples.examples[route.id] ?? []).map((request) => ({ route, request })),
+    );
+
+    it('have ids of their own, fit for a metric label', () => {
+      const ids = format.routes.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+      expect(ids.filter((id) => !/^[a-z][a-z0-9-]*$/.test(id))).toEqual([]);
+    });
+
+    it('all have an example, and nothing else has', () => {
+      expect(Object.keys(samples.examples).sort()).toEqual(format.routes.map(({ id }) => id).sort());
+      expect(Object.values(samples.examples).filter((requests) => requests.length === 0)).toEqual([]);
+    });
+
+    it.each(
+      requests.map(
+        ({ route, request }) =>
+          [route.method, typeof request === 'string' ? request : request.path, route.id, request] as const,
+      ),
+    )('take %s %s to %s', (method, _path, id, request) => {
+      const found = intentOf(router, method, request);
+      expect(found?.route.id).toBe(id);
+      if (!found) return;
+      expectSafe(String(_path), found.intent);
+      expect(intentOf(router, method, request)?.intent, 'the same request means the same').toEqual(found.intent);
+      if (method === 'GET') expect(intentOf(router, 'HEAD', request)).toEqual(found);
+      for (const type of documentsIn(found.intent)) expect(format.documents).toContain(type);
+    });
+
+    it('lead to safe paths whatever stands in place of their parameters', () => {
+      let reached = 0;
+      for (const route of format.routes) {
+        const pieces = route.path.split(/\{[^}]+\}/);
+        for (let at = 0; at < pieces.length - 1; at++) {
+          for (const text of hostile) {
+            for (const usual of ['a', '1.0.0', '@a/b', 'a-1.0.0']) {
+              const path = pieces.reduce((before, piece, i) => before + (i - 1 === at ? text : usual) + piece);
+              const found = tryIntent(router, route.method, path);
+              if (!found) continue;
+              reached++;
+              expectSafe(path, found.intent);
+            }
+          }
+        }
+      }
+      if (format.routes.some(({ path }) => path.includes('{'))) expect(reached).toBeGreaterThan(0);
+    });
+
+    it('lead to safe paths whatever a whole path is', () => {
+      for (const first of hostile) {
+        for (const second of hostile) {
+          const path = `/${first}/${second}`;
+          const found = tryIntent(router, 'GET', path);
+          if (found) expectSafe(path, found.intent);
+        }
+      }
+    });
+  });
+}
+
+function describeProblems(format: Format): void {
+  describe('its dialect', () => {
+    it.each(Object.keys(problems) as Code[])('can say %s', (code) => {
+      const message = 'Something that a person can read.';
+      const body = format.problem(new Problem(code, message));
+      expect(body.status).toBe(problems[code].status);
+      expect(body.headers?.['content-type']).toMatch(/^[a-z]+\/[a-z0-9.+-]+/);
+      expect(textOf(body)).toContain(message);
+    });
+
+    it('has a challenge of one line', () => {
+      expect(format.auth.challenge('https://example.com/token', 'repository:a:pull')).toMatch(/^[\x20-\x7e]+$/);
+    });
+  });
+}
+
+/** Nothing that is asked for is any of these. */
+function garbageFor(bytes: Uint8Array): [string, Uint8Array][] {
+  const end = Buffer.from(bytes).toString('latin1').trimEnd().length;
+  const cuts = [1, 2, Math.floor(end / 4), Math.floor(end / 2), end - 1];
+  return [
+    ['nothing', Buffer.alloc(0)],
+    ['a page', Buffer.from('<!doctype html><title>Sign in</title><p>Please sign in.')],
+    ['a list', Buffer.from('[]')],
+    ['null', Buffer.from('null')],
+    ['a text', Buffer.from('"ok"')],
+    ['a message', Buffer.from('{"error":"not_found"}')],
+    ['zeroes', Buffer.alloc(100)],
+    ['packed bytes', Buffer.from('1f8b0800000000000003ab0600', 'hex')],
+    ['half a letter', Buffer.from([0xc3])],
+    ...cuts.map((cut): [string, Uint8Array] => [`only ${cut} bytes of it`, bytes.subarray(0, cut)]),
+  ];
+}
+
+function describeDocument(format: Format, router: Router, sample: DocumentSample): void {
+  const type = format.documents.find(({ id }) => id === sample.type) as DocumentType<unknown>;
+  const origin: Origin = { url: sample.url, path: sample.path, headers: sample.headers ?? {} };
+  const { host } = new URL(sample.url);
+  const read = (bytes: Uint8Array = sample.bytes): unknown => type.decode(bytes, origin);
+  const linksOf = (doc: unknown): Link[] => [...(type.links?.(doc, origin) ?? [])];
+  const all = [...sample.variants, ...(sample.projections ?? [])];
+
+  describe(`${sample.type} ${sample.path}`, () => {
+    it('is in the table, with a limit', () => {
+      expect(type).toBeDefined();
+      expect(type.limit).toBeGreaterThanOrEqual(sample.bytes.length);
+      expect(Number.isSafeInteger(type.limit)).toBe(true);
+    });
+
+    it.each(garbageFor(sample.bytes))('is not %s', (_name, bytes) => {
+      if (sample.verbatim && _name === 'a message') return;
+      expect(() => read(bytes)).toThrow(Error);
+    });
+
+    it.each(Object.entries(sample.wrong ?? {}))('is not %s', (_name, bytes) => {
+      expect(() => read(bytes)).toThrow(Error);
+    });
+
+    it.each(all)('has a projection %j with a content type and no address of upstream', (variant) => {
+      const doc = read();
+      const body = type.encode(doc, variant, base);
+      expect(body?.headers?.['content-type'] ?? type.contentType).toBeTypeOf('string');
+      if (!sample.verbatim) expect(unescaped(textOf(body))).not.toContain(host.toLowerCase());
+      expect(textOf(type.encode(doc, variant, base)), 'a second time').toBe(textOf(body));
+    });
+
+    if (sample.verbatim) {
+      it('comes out as it went in', () => {
+        for (const variant of all) {
+          expect(Buffer.from(type.encode(read(), variant, base)?.bytes ?? []).equals(sample.bytes)).toBe(true);
+        }
+      });
+    }
+
+    it.each(sample.variants)('read back as %j and written again is the same', (variant) => {
+      const once = textOf(type.encode(read(), variant, base));
+      expect(textOf(type.encode(read(Buffer.from(once)), variant, base))).toBe(once);
+    });
+
+    it('has all its links within reach', () => {
+      for (const link of linksOf(read())) {
+        const found = intentOf(router, 'GET', `/${encodePath(link.path)}`);
+        expect(found?.intent.kind, link.path).toBe('artifact');
+        if (found?.intent.kind !== 'artifact') continue;
+        expect(found.intent.path).toBe(link.path);
+        expect(found.intent.describedBy).toMatchObject({ path: sample.path });
+        expect(found.intent.describedBy?.type).toBe(type);
+        if (link.url !== undefined) expect(new URL(link.url).protocol).toMatch(/^https?:$/);
+      }
+    });
+
+    if (type.merge) describeMerge(type as MergingType, sample, read, linksOf);
+    if (type.withhold) describeWithhold(type as WithholdingType, sample, read, linksOf);
+  });
+}
+
+type MergingType = DocumentType<unknown> & { merge: NonNullable<DocumentType<unknown>['merge']> };
+type WithholdingType = DocumentType<unknown> & { withhold: NonNullable<DocumentType<unknown>['withhold']> };
+
+function describeMerge(
+  type: MergingType,
+  sample: DocumentSample,
+  read: (bytes?: Uint8Array) => unknown,
+  linksOf: (doc: unknown) => Link[],
+): void {
+  it.each([...sample.variants, ...(sample.projections ?? [])])(
+    'merged with nothing or itself is itself, as %j',
+    (variant) => {
+      const alone = textOf(type.encode(read(), variant, base));
+      expect(textOf(type.encode(type.merge([read()], sample.path), variant, base))).toBe(alone);
+      expect(textOf(type.encode(type.merge([read(), read()], sample.path), variant, base))).toBe(alone);
+    },
+  );
+
+  if (!sample.other) return;
+  const { other } = sample;
+  it('merged keeps what the earlier says, in its order, and adds what the later has', () => {
+    const [earlier, later] = [linksOf(read()), linksOf(read(other))];
+    const merged = linksOf(type.merge([read(), read(other)], sample.path));
+    const known = new Set(earlier.map(({ path }) => path));
+    const added = later.filter(({ path }) => !known.has(path));
+    expect(added.length).toBeGreaterThan(0);
+    expect(added.length).toBeLessThan(later.length);
+    expect(merged).toEqual([...earlier, ...added]);
+  });
+
+  it('is left alone by merging', () => {
+    const docs = [read(), read(other)];
+    const before = JSON.stringify(docs);
+    type.merge(docs, sample.path);
+    expect(JSON.stringify(docs)).toBe(before);
+  });
+}
+
+function describeWithhold(
+  type: WithholdingType,
+  sample: DocumentSample,
+  read: (bytes?: Uint8Array) => unknown,
+  linksOf: (doc: unknown) => Link[],
+): void {
+  const refusal = { rule: 'test', reason: 'It is refused here.' };
+  const versions = [...new Set(linksOf(read()).flatMap(({ version }) => version ?? []))];
+
+  it('holds back exactly the versions that are refused', () => {
+    expect(versions.length).toBeGreaterThan(0);
+    for (const refused of versions) {
+      const doc = type.withhold(read(), (version) => (version === refused ? refusal : undefined));
+      expect(linksOf(doc)).toEqual(linksOf(read()).filter(({ version }) => version !== refused));
+    }
+  });
+
+  it('is the same when nothing is refused', () => {
+    for (const variant of sample.variants) {
+      const doc = type.withhold(read(), () => undefined);
+      expect(textOf(type.encode(doc, variant, base))).toBe(textOf(type.encode(read(), variant, base)));
+    }
+  });
+
+  it('can be answered when everything is refused', () => {
+    const doc = type.withhold(read(), () => refusal);
+    expect(linksOf(doc)).toEqual([]);
+    for (const variant of sample.variants) expect(textOf(type.encode(doc, variant, base))).toBeTypeOf('string');
+  });
+
+  it('is left alone by holding back', () => {
+    const doc = read();
+    const before = JSON.stringify(doc);
+    type.withhold(doc, () => refusal);
+    expect(JSON.stringify(doc)).toBe(before);
+  });
+}
+
+export function conformance(format: Format, samples: Samples): void {
+  const router = compileRoutes(format.routes);
+  describe(`the format ${format.id}`, () => {
+    it('is found by its name', async () => {
+      expect(listFormats()).toContain(format.id);
+      expect(await loadFormat(format.id)).toBe(format);
+    });
+
+    it('names each kind of document once', () => {
+      const ids = format.documents.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+      expect([...new Set(samples.documents.map(({ type }) => type))].sort()).toEqual(ids.sort());
+    });
+
+    it('refuses options it does not have', () => {
+      if (!format.configure) return;
+      expect(format.configure({}).id).toBe(format.id);
+      expect(() => format.configure?.({ 'no such option': 1 })).toThrow('no such option');
+    });
+
+    describeRoutes(format, router, samples);
+    describeProblems(format);
+    for (const sample of samples.documents) describeDocument(format, router, sample);
+  });
+}
