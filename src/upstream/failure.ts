@@ -75,9 +75,6 @@ const kinds: Readonly<Record<string, FailureKind>> = {
   ECONNABORTED: 'cut',
   EPIPE: 'cut',
   UND_ERR_SOCKET: 'cut',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'cut',
-  // The parser's name for a connection that ended within a message.
-  HPE_INVALID_EOF_STATE: 'cut',
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'stalled',
   UND_ERR_HEADERS_OVERFLOW: 'garbled',
@@ -101,13 +98,16 @@ export function isMisuse(error: unknown): boolean {
 
 /** `during` decides what an unknown error most likely is. */
 export function kindOf(error: unknown, during: 'request' | 'body'): FailureKind {
-  const { code = '', message = '' } = error as { code?: unknown; message?: string };
-  // The proxy client has no codes of its own for these.
+  const { name, code, message = '' } = error as { name?: string; code?: unknown; message?: string };
+  // The parser gives no codes, and a connection that ends within a message is no mistake in the message.
+  if (name === 'HTTPParserError') return message.includes('Invalid EOF state') ? 'cut' : 'garbled';
+  // Within the headers: two lengths that contradict each other.
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return during === 'body' ? 'cut' : 'garbled';
+  // Nor has the proxy client.
   if (proxyWantsCredentials.test(message)) return 'proxy_auth';
   if (message.startsWith('Proxy response (')) return 'proxy';
   if (typeof code !== 'string') return during === 'body' ? 'cut' : 'connect';
   if (Object.hasOwn(kinds, code)) return kinds[code] ?? 'connect';
-  if (code.startsWith('HPE_')) return 'garbled';
   if (/^ERR_(?:TLS|SSL|OSSL)|CERT|^UNABLE_TO|^EPROTO$|SIGNATURE|_CRL_|^HOSTNAME_MISMATCH$/.test(code)) return 'tls';
   return during === 'body' ? 'cut' : 'connect';
 }

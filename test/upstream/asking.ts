@@ -80,6 +80,15 @@ export function heard<N extends EventName>(name: N): Events[N][] {
   return events;
 }
 
+/** A port of this machine on which nobody listens. */
+export async function deadPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 export interface RudeServer {
   readonly url: string;
   readonly port: number;
