@@ -1,5 +1,4 @@
 /** An answer becomes a response: validators, ranges, HEAD, length, and the end of the connection when bytes prove wrong. */
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Problem } from '../core/problem.ts';
 import { type ByteRange, parseRange } from '../core/range.ts';
@@ -112,13 +111,13 @@ function setPart(headers: Record<string, string>, part: ByteRange | undefined, s
   return part ? 206 : 200;
 }
 
-function respondBytes(
+async function respondBytes(
   { req, res, tally }: Exchange,
   answer: Answer,
   bytes: Uint8Array,
   ranges: boolean,
   headers: Record<string, string>,
-): void {
+): Promise<void> {
   const part = ranges ? partOf(req, answer, bytes.byteLength) : undefined;
   const status = ranges ? setPart(headers, part, bytes.byteLength) : answer.status;
   headers['content-length'] ??= String(bytes.byteLength);
@@ -129,8 +128,15 @@ function respondBytes(
     return;
   }
   const sent = part ? bytes.subarray(part.from, part.to) : bytes;
-  tally.bytesSent += sent.byteLength;
-  res.end(sent);
+  // In slices: many clients taking one big buffer at once would each fill their socket in one go and hold up the loop.
+  let at = 0;
+  for (; sent.byteLength - at > largestSlice; at += largestSlice) {
+    tally.bytesSent += largestSlice;
+    if (!res.write(sent.subarray(at, at + largestSlice))) await drained(res);
+    if (res.destroyed) return;
+  }
+  tally.bytesSent += sent.byteLength - at;
+  res.end(sent.subarray(at));
 }
 
 async function respondArtifact(
@@ -187,15 +193,22 @@ async function sendStream(
   }
 }
 
-async function drained(res: ServerResponse): Promise<void> {
-  if (res.destroyed || !res.writableNeedDrain) return;
-  const gone = new AbortController();
-  try {
-    await Promise.race([once(res, 'drain', gone), once(res, 'close', gone)]);
-  } finally {
-    gone.abort();
-  }
+/** Settles when the client took what was written, or left. */
+function drained(res: ServerResponse): Promise<void> {
+  if (res.destroyed || !res.writableNeedDrain) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      res.off('drain', done);
+      res.off('close', done);
+      resolve();
+    };
+    res.on('drain', done);
+    res.on('close', done);
+  });
 }
+
+/** Of a buffer in memory, written at once. */
+const largestSlice = 256 * 1024;
 
 const smallestRead = 64 * 1024;
 const largestRead = 1024 * 1024;
