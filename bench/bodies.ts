@@ -1,0 +1,37 @@
+/** The bytes that travel in the bench: fixed ones, and ones that are new for every name. */
+import { createHash } from 'node:crypto';
+
+/** Lengths of the fixed bodies. */
+export const sizes = { '20k': 20_480, '300k': 307_200, '200m': 200_000_000 } as const;
+
+/** Versions of a `cold-…` package, each to be asked for once. */
+export const coldVersions = 100;
+
+export type SizeName = keyof typeof sizes;
+
+/** Bytes that do not compress and are the same in every run. */
+export function filler(length: number, seed: string): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let block = createHash('sha512').update(seed).digest();
+  for (let at = 0; at < length; at += block.length) {
+    block.copy(bytes, at);
+    // Hashing 200 MB would take a second: after the first 64 KB what is there is repeated.
+    if (at >= 65_536) {
+      const start = at + block.length;
+      for (let to = start; to < length; to += start) bytes.copy(bytes, to, 0, Math.min(start, length - to));
+      break;
+    }
+    block = createHash('sha512').update(block).digest();
+  }
+  return bytes;
+}
+
+const templates = new Map<number, Buffer>();
+
+/** The same length for every name, other bytes for every name. In two parts: making 20 MB anew would take longer than sending them. */
+export function fresh(name: string, length: number): readonly [Buffer, Buffer] {
+  const template = templates.get(length) ?? Buffer.alloc(length, 'a');
+  templates.set(length, template);
+  const start = Buffer.from(createHash('sha256').update(name).digest('hex'), 'latin1');
+  return [start, template.subarray(start.length)];
+}

@@ -1,0 +1,158 @@
+/** The table, on the terminal and in `bench/results.md`. What people wrote below the marker stays as it is. */
+import type { Contender, Contest, Outcome, Spread, Target, Unit } from './contest.ts';
+import { median, ratios, reached } from './contest.ts';
+import type { Usage } from './machine.ts';
+
+export const marker = '<!-- Below this line: written by hand, kept when the bench writes this file. -->';
+
+export const notYet = 'not yet measured';
+
+const names: Record<Contender, string> = {
+  larder: 'Larder',
+  nginx: 'nginx `proxy_cache`',
+  'nginx-open': 'nginx `proxy_cache` with `open_file_cache`',
+  verdaccio: 'Verdaccio',
+  straight: 'straight to the upstream',
+};
+
+export interface Facts {
+  readonly date: Date;
+  readonly machine: readonly string[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly usages: ReadonlyMap<Contender, Usage>;
+}
+
+interface Cells {
+  readonly what: string;
+  readonly ours: string;
+  readonly against: string;
+  readonly theirs: string;
+  readonly ratio: string;
+  readonly target: string;
+  readonly verdict: string;
+  readonly busy: string;
+}
+
+const head: Cells = {
+  what: 'What',
+  ours: 'Larder',
+  against: 'Against',
+  theirs: 'Other',
+  ratio: 'Ratio (min–max)',
+  target: 'Target',
+  verdict: '',
+  busy: 'Core in use',
+};
+
+/** A line for each contest, measured or not, and each opponent. */
+export function tableOf(contests: readonly Contest[], outcomes: readonly Outcome[]): string {
+  const known = new Map(outcomes.map((outcome) => [outcome.contest.id, outcome]));
+  const lines = contests.flatMap((contest) => linesOf(contest, known.get(contest.id)));
+  const columns = Object.keys(head) as (keyof Cells)[];
+  const widths = columns.map((column) => Math.max(3, ...[head, ...lines].map((line) => line[column].length)));
+  const print = (line: Cells): string =>
+    `| ${columns.map((column, n) => line[column].padEnd(widths[n] ?? 0)).join(' | ')} |`;
+  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
+  return [print(head), rule, ...lines.map(print)].join('\n');
+}
+
+function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
+  const blank = { ours: '', against: '', theirs: '', ratio: '', target: '', verdict: '', busy: '' };
+  if (outcome && 'failure' in outcome)
+    return [{ ...blank, what: contest.title, verdict: `failed: ${outcome.failure}` }];
+  const against = contest.against.length > 0 ? contest.against : [undefined];
+  return against.map((other, n): Cells => {
+    const what = n === 0 ? contest.title : '';
+    const target = other?.target ? written(other.target) : '';
+    const opponent = other ? names[other.contender] : '';
+    if (!outcome) return { ...blank, what, against: opponent, target, verdict: notYet };
+    const { rounds, note } = outcome;
+    const value = (who: Contender): string => quantity(median(turnsOf(who, 'value')), contest.unit);
+    const turnsOf = (who: Contender, key: 'value' | 'busy'): number[] =>
+      rounds.map((round) => round.get(who)?.[key]).filter((found) => found !== undefined);
+    const busy = (['larder', ...(other ? [other.contender] : [])] as Contender[])
+      .map((who) => turnsOf(who, 'busy'))
+      .filter((found) => found.length > 0)
+      .map((found) => `${Math.round(median(found) * 100)} %`);
+    const ratio = other && ratios(rounds, other.contender);
+    const verdict = ratio && other.target ? (reached(other.target, ratio.median) ? 'reached' : 'missed') : '';
+    return {
+      what: n === 0 && note ? `${what} (${note})` : what,
+      ours: n === 0 ? value('larder') : '',
+      against: opponent,
+      theirs: other ? value(other.contender) : '',
+      ratio: ratio ? spreadText(ratio) : '',
+      target,
+      verdict,
+      busy: busy.join(', '),
+    };
+  });
+}
+
+function written(target: Target): string {
+  return 'atLeast' in target ? `≥ ${target.atLeast}` : `≤ ${target.atMost}`;
+}
+
+function spreadText({ median, min, max }: Spread): string {
+  return `${figure(median)} (${figure(min)}–${figure(max)})`;
+}
+
+/** Three figures say all that a bench can say. */
+function figure(value: number): string {
+  return value >= 100 ? Math.round(value).toString() : value.toPrecision(3);
+}
+
+function quantity(value: number, unit: Unit): string {
+  if (Number.isNaN(value)) return '';
+  return `${value >= 1000 ? Math.round(value).toLocaleString('en-US') : figure(value)} ${unit}`;
+}
+
+export function memoryTable(usages: Facts['usages']): string {
+  const lines = [...usages].map(
+    ([who, { residentBytes, peakBytes }]) =>
+      `| ${names[who]} | ${mebibytes(residentBytes)} | ${mebibytes(peakBytes)} |`,
+  );
+  return ['| Server | Resident after the run | Peak |', '| --- | --- | --- |', ...lines].join('\n');
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}
+
+/** @param before What the file holds now; its part below the marker is kept. */
+export function documentOf(facts: Facts, table: string, before: string | undefined): string {
+  const at = before?.indexOf(marker) ?? -1;
+  const kept = before !== undefined && at !== -1 ? before.slice(at + marker.length).trim() : unwritten;
+  return `# Results
+
+Made by \`npm run bench\` on ${facts.date.toISOString().slice(0, 10)}: ${facts.rounds} rounds, ${facts.seconds} s a turn under load. In each round the
+contenders take turns; a value is the median over the rounds, a ratio is Larder's value divided by the other's in the
+same round, as median, smallest and largest. "Core in use" is how much of its core each of the two needed: well below
+100 %, the load was the limit and not the server.
+
+${facts.machine.map((line) => `- ${line}`).join('\n')}
+
+Every server has one core for all its threads and processes, the load and the upstream have the other one; access logs
+are on, in files. nginx has one worker, \`sendfile\`, and a buffered log; the lines with \`open_file_cache\` are shown to
+know what is possible beyond the usual configuration. Files of 200 MB are read by \`bench/reader.ts\`, because wrk is slower than the
+servers there; everything else is asked by wrk with one thread. Status and length of every answer count, and its digest
+before and after; during warm rows the upstream is not asked once.
+
+${table}
+
+${memoryTable(facts.usages)}
+
+${marker}
+
+${kept}
+`;
+}
+
+const unwritten = `## Where the time goes
+
+Not yet written.
+
+## What was tried
+
+Not yet written.`;

@@ -1,0 +1,91 @@
+/** Starts a program on the servers' core and keeps an eye on it. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { cores, type Usage, usageOf } from './machine.ts';
+
+export interface Server {
+  readonly name: string;
+  /** Where the same path means the same thing as at the upstream's `/registry`; no trailing slash. */
+  readonly registry: string;
+  /** The same for the upstream's `/files`. Absent: this server has no files. */
+  readonly files?: string;
+  usage(): Promise<Usage>;
+  stop(): Promise<void>;
+}
+
+interface Program {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Standard output and standard error go to a file in here, as a supervisor would do it. */
+  readonly folder: string;
+  readonly port: number;
+  /** Answers 200 when the server is ready. */
+  readonly readyPath: string;
+  readonly registryPath: string;
+  readonly filesPath?: string;
+}
+
+/** A port that was free a moment ago: neither nginx nor Verdaccio can be asked which one they got. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  probe.listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('No port to be had.');
+  return address.port;
+}
+
+/** Resolves once it answers. */
+export async function startServer(program: Program): Promise<Server> {
+  await mkdir(program.folder, { recursive: true });
+  const outputPath = join(program.folder, 'output.log');
+  const output = await open(outputPath, 'w');
+  // Its own process group: Ctrl-C at the terminal reaches the bench alone, which then stops them in order.
+  const child = spawn('taskset', ['-c', String(cores.server), program.command, ...program.args], {
+    cwd: program.folder,
+    detached: true,
+    env: { PATH: process.env.PATH, HOME: program.folder, NODE_ENV: 'production', ...program.env },
+    stdio: ['ignore', output.fd, output.fd],
+  });
+  await once(child, 'spawn');
+  await output.close();
+  const pid = child.pid ?? 0;
+  const url = `http://127.0.0.1:${program.port}`;
+
+  async function stop(): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await exit;
+    clearTimeout(late);
+  }
+
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const answer = await fetch(url + program.readyPath).catch(() => undefined);
+    await answer?.body?.cancel();
+    if (answer?.ok) break;
+    if (child.exitCode !== null || Date.now() > deadline) {
+      await stop();
+      const said = (await readFile(outputPath, 'utf8')).split('\n').slice(-20).join('\n');
+      throw new Error(`${program.name} did not get ready (${answer?.status ?? 'no answer'}). Its last words:\n${said}`);
+    }
+    await delay(50);
+  }
+  return {
+    name: program.name,
+    registry: url + program.registryPath,
+    ...(program.filesPath === undefined ? {} : { files: url + program.filesPath }),
+    usage: () => usageOf(pid),
+    stop,
+  };
+}

@@ -1,0 +1,109 @@
+/** How fast a server gives away what it has. */
+import { performance } from 'node:perf_hooks';
+import { gunzipSync } from 'node:zlib';
+import { type Arena, isPeer } from './arena.ts';
+import type { Contender, Outcome, Round, Turn } from './contest.ts';
+import { type Load, type Measured, readFast, wrk } from './load.ts';
+import { expectBody, type Probe, sha256 } from './probe.ts';
+import type { WarmRow } from './rows.ts';
+import type { Server } from './server.ts';
+
+interface Lane {
+  readonly contender: Contender;
+  readonly server: Server;
+  readonly load: Load;
+}
+
+export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]> {
+  const path = row.path.includes('{lodash}')
+    ? row.path.replace('{lodash}', await newestTarball(arena.upstream.url))
+    : row.path;
+  const truth = await expectBody(`${arena.upstream.url}/${row.place}${path}`, {});
+  const lanes: Lane[] = [];
+  const sizes: string[] = [];
+  for (const contender of ['larder' as const, ...row.contest.against.map((other) => other.contender)]) {
+    if (!isPeer(contender)) continue;
+    const server = await arena.server(contender);
+    const base = row.place === 'files' ? server.files : server.registry;
+    if (base === undefined) throw new Error(`${contender} has no ${row.place}.`);
+    const warm = await warmUp(base + path, row, truth);
+    sizes.push(`${contender} ${warm.body.length} B`);
+    // Chunks have a line each around them.
+    const slackBytes = warm.headers['content-length'] === undefined ? 64 + Math.ceil(warm.body.length / 500) : 48;
+    lanes.push({
+      contender,
+      server,
+      load: {
+        url: base + path,
+        headers: row.headers ?? {},
+        connections: row.connections,
+        seconds: arena.seconds,
+        headBytes: warm.headBytes,
+        bodyBytes: warm.body.length,
+        slackBytes,
+      },
+    });
+  }
+  const asked = await arena.upstream.count();
+  for (const { load } of lanes) await take(row, { ...load, seconds: Math.min(1, load.seconds) });
+  const rounds: Round[] = [];
+  for (let n = 1; n <= arena.rounds; n++) {
+    arena.say(`${row.contest.title}: round ${n} of ${arena.rounds}`);
+    const round = new Map<Contender, Turn>();
+    for (const { contender, server, load } of lanes) round.set(contender, await turn(row, server, load));
+    rounds.push(round);
+  }
+  for (const { load } of lanes) {
+    const after = await expectBody(load.url, { length: load.bodyBytes }, { headers: load.headers });
+    compare(load.url, after, row, truth);
+  }
+  const strays = (await arena.upstream.count()) - asked;
+  if (strays > 0) throw new Error(`The upstream was asked ${strays} times although everything was warm.`);
+  const alike = new Set(lanes.map(({ load }) => load.bodyBytes)).size === 1;
+  return [{ contest: row.contest, rounds, ...(alike ? {} : { note: sizes.join(', ') }) }];
+}
+
+/** Asks until the answer comes without the upstream; the first answers of a cache may be told apart by their headers. */
+async function warmUp(url: string, row: WarmRow, truth: Probe): Promise<Probe> {
+  for (let n = 0; n < 3; n++) await expectBody(url, {}, { headers: row.headers ?? {} });
+  const got = await expectBody(url, {}, { headers: row.headers ?? {} });
+  compare(url, got, row, truth);
+  return got;
+}
+
+function compare(url: string, got: Probe, row: WarmRow, truth: Probe): void {
+  if (row.same === 'bytes') {
+    if (sha256(got.body) !== sha256(truth.body)) throw new Error(`${url} sent other bytes than the upstream.`);
+    return;
+  }
+  const encoding = got.headers['content-encoding'];
+  const wanted = row.headers?.['accept-encoding'];
+  if (encoding !== wanted) throw new Error(`${url} came with encoding ${encoding} instead of ${wanted}.`);
+  if (digestsOf(got.body) !== digestsOf(truth.body)) throw new Error(`${url} lists other versions or other digests.`);
+}
+
+function digestsOf(body: Buffer): string {
+  const text = body[0] === 0x1f ? gunzipSync(body) : body;
+  const document = JSON.parse(text.toString()) as { versions: Record<string, { dist: { integrity?: string } }> };
+  const lines = Object.entries(document.versions).map(([version, { dist }]) => `${version} ${dist.integrity}`);
+  return lines.sort().join('\n');
+}
+
+async function newestTarball(upstreamUrl: string): Promise<string> {
+  const { body } = await expectBody(`${upstreamUrl}/registry/lodash`, {});
+  const document = JSON.parse(body.toString()) as { 'dist-tags': { latest: string } };
+  return `lodash-${document['dist-tags'].latest}.tgz`;
+}
+
+async function turn(row: WarmRow, server: Server, load: Load): Promise<Turn> {
+  const before = await server.usage();
+  const startedAt = performance.now();
+  const measured = await take(row, load);
+  const elapsedMs = performance.now() - startedAt;
+  const busy = ((await server.usage()).cpuMs - before.cpuMs) / elapsedMs;
+  return { value: row.contest.unit === 'MB/s' ? measured.megabytesPerSecond : measured.requestsPerSecond, busy };
+}
+
+function take(row: WarmRow, load: Load): Promise<Measured> {
+  return row.reader === 'wrk' ? wrk(load) : readFast(load);
+}
