@@ -4,7 +4,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, extname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { startMetrics } from '../src/telemetry/metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);
@@ -272,7 +273,9 @@ describe('file names', () => {
 
   it('say what is inside', () => {
     const vague = /^(?:utils?|helpers?|managers?|services?|common|misc)$/;
-    const odd = programText.filter((file) => file.split(/[/.-]/).some((word) => vague.test(word)));
+    // A package manager is a thing that exists.
+    const words = (file: string): string[] => file.replaceAll('package-manager', '').split(/[/.-]/);
+    const odd = programText.filter((file) => words(file).some((word) => vague.test(word)));
     expect(odd).toEqual([]);
   });
 });
@@ -314,6 +317,37 @@ describe('dependencies', () => {
       .filter(([, row]) => row.hasInstallScript)
       .map(([path]) => path.replace(/^.*node_modules\//, ''));
     expect(scripted.filter((name) => manifest.allowScripts[name] === undefined)).toEqual([]);
+  });
+});
+
+describe('metrics', () => {
+  let families: Map<string, string>;
+
+  beforeAll(async () => {
+    const metrics = startMetrics({ version: '0.0.0', maxSizeBytes: 1 });
+    const { text } = await metrics.text();
+    metrics.stop();
+    families = new Map([...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]));
+  });
+
+  function exists(name: string): boolean {
+    const part = /^(.+)_(?:bucket|sum|count)$/.exec(name);
+    return families.has(name) || (part?.[1] !== undefined && families.get(part[1]) === 'histogram');
+  }
+
+  it.each(filesBelow('grafana'))('that %s names exist', (file) => {
+    const named = [...new Set(read(file).match(/\b(?:larder|process|nodejs)_[a-z_]+/g))];
+    expect(named.filter((name) => !exists(name))).toEqual([]);
+  });
+
+  it('are in dashboards and alerts by their own names', () => {
+    expect(read('grafana/dashboards/overview.json')).toContain('larder_requests_total');
+    expect(read('grafana/alerts.yaml')).toContain('larder_store_full');
+  });
+
+  it('are listed for operators, every one and no other', () => {
+    const listed = [...read('docs/operating.md').matchAll(/^\| `(larder_\w+)` \|/gm)].map((match) => match[1]);
+    expect(listed.toSorted()).toEqual([...families.keys()].filter((name) => name.startsWith('larder_')).toSorted());
   });
 });
 

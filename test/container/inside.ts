@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startFakeRegistry } from '../support/fake-registry.ts';
 import { type Answer, ask } from '../support/http.ts';
+import { eventually } from '../support/wait.ts';
 
 export interface ImageConfig {
   readonly User: string;
@@ -108,6 +109,14 @@ function seen({ status, headers, body }: Answer): Seen {
   return { status, cache: cache?.toString(), sha256: createHash('sha256').update(body).digest('hex') };
 }
 
+/** The first answer that is no part of the download that was under way: it stays joinable until its bytes are stored. */
+async function settled(url: string): Promise<Seen> {
+  return await eventually('the download to end', async () => {
+    const answer = seen(await ask(url));
+    return answer.cache === 'joined' ? undefined : answer;
+  });
+}
+
 async function main(root: string, imageFile: string, folder: string): Promise<Findings> {
   const image = (JSON.parse(readFileSync(imageFile, 'utf8')) as { Docker: { config: ImageConfig } }).Docker.config;
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
@@ -135,7 +144,7 @@ async function main(root: string, imageFile: string, folder: string): Promise<Fi
     otherAddress: seen(await ask('http://127.0.0.2:5273/healthz')),
     document: seen(await ask(`${url}/public/npm/left`)),
     cold: seen(await ask(tarball)),
-    warm: seen(await ask(tarball)),
+    warm: await settled(tarball),
     publishedSha256: published.sha256,
     upstreamTarballRequests: registry.tarballRequests(),
     healthCommand: exitCodeIn(root, image, healthCommand(image.Healthcheck)),
