@@ -1,9 +1,7 @@
 /** `npm run bench`: starts everything, measures row by row, prints the table and keeps it in `bench/results.md`. */
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { type Arena, isPeer, openArena } from './arena.ts';
 import { measureCold, measureEarly } from './cold.ts';
 import type { Outcome } from './contest.ts';
@@ -12,6 +10,7 @@ import { describeMachine, leaveServerCore } from './machine.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { versionOf } from './peers.ts';
 import { summarise } from './profile.ts';
+import { registryUrl } from './registry.ts';
 import { documentOf, memoryTable, tableOf } from './report.ts';
 import { contestsOf, type Row, rows } from './rows.ts';
 import { startUpstream } from './upstream.ts';
@@ -103,13 +102,6 @@ async function programsFor(chosen: readonly Row[]): Promise<[string, string][]> 
   const missing = found.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : []));
   if (missing.length > 0) throw new Error(missing.join('\n'));
   return found.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-}
-
-/** Whatever npm is configured with here; only ever held in memory. */
-async function registryUrl(): Promise<string> {
-  const { stdout } = await promisify(execFile)('npm', ['config', 'get', 'registry']);
-  const url = stdout.trim();
-  return url.endsWith('/') ? url : `${url}/`;
 }
 
 async function openWorkFolder(options: Options): Promise<string> {
