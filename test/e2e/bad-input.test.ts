@@ -262,7 +262,8 @@ describe('bodies', () => {
     '%s on a package is refused: nothing can be published here',
     async (method) => {
       const all = await scene();
-      const answer = await all.larder.ask('/public/npm/lib', { method, body: '{}' });
+      const headers = { 'content-type': 'application/json', 'content-length': '2' };
+      const answer = await all.larder.ask('/public/npm/lib', { method, headers, body: '{}' });
       expect([404, 405]).toContain(answer.status);
       expect(answer.json()).toMatchObject({ error: expect.stringMatching(/\w/) });
       expect(all.upstream.requests).toEqual([]);

@@ -67,7 +67,7 @@ describe.each(upstreamCodings)('an upstream that sends %s', (coding) => {
       const answer = await larder.npm(published.path, accept === undefined ? {} : { 'accept-encoding': accept });
       expect(answer.headers['content-encoding']).toBeUndefined();
       expect(sha256Of(answer.body)).toBe(published.sha256);
-      expect(answer.headers['content-length']).toBe(String((published.bytes as Buffer).length));
+      expect(answer.complete).toBe(true);
     }
     expect(upstream.count(published.path)).toBe(1);
   });

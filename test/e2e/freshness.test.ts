@@ -115,10 +115,9 @@ describe('a look that the clock would not have asked for', () => {
     const { registry, larder } = await scene({ source: { ttl: '1h' } });
     registry.publish({ name: 'lib', version: '1.0.0' });
     await larder.npm('/lib');
-    const { path, sha256 } = registry.publish({ name: 'lib', version: '1.1.0' });
+    const { path } = registry.publish({ name: 'lib', version: '1.1.0' });
     const file = await larder.npm(path);
     expect(file.status).toBe(200);
-    expect(sha256).toBeDefined();
     expect((await larder.npm('/lib/1.1.0')).json()).toMatchObject({ version: '1.1.0' });
     expect(versionsOf(await larder.npm('/lib'))).toEqual(['1.0.0', '1.1.0']);
   });

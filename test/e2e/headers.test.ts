@@ -3,7 +3,7 @@ import { Agent } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import { ask, raw } from '../support/http.ts';
-import { scene } from '../support/scene.ts';
+import { scene, untilStored } from '../support/scene.ts';
 
 describe('below a repository', () => {
   test.each([
@@ -48,6 +48,7 @@ test('X-Larder-Cache tells where an answer came from', async () => {
   await look('/lib');
   await look('/lib');
   await look(path);
+  await untilStored(larder, path);
   await look(path);
   await upstream.stop();
   await look('/lib');

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { collect, sha256Of, synthetic } from '../support/bytes.ts';
 import { gate } from '../support/fake-upstream.ts';
 import { ask } from '../support/http.ts';
-import { scene } from '../support/scene.ts';
+import { scene, untilStored } from '../support/scene.ts';
 
 const size = 1_000_000;
 const bytes = synthetic(size);
@@ -121,8 +121,20 @@ test('the tag of a file is the same before and after it was stored, and gives 30
 test('ranges work for an upstream that knows none', async () => {
   const { registry, upstream, larder } = await scene();
   const { path } = registry.publish({ name: 'big', version: '1.0.0', bytes });
-  upstream.at(path, { body: bytes, ranges: false, length: false });
+  upstream.at(path, { body: bytes, ranges: false });
   const part = await larder.npm(path, { range: 'bytes=10-19' });
   expect(part.status).toBe(206);
   expect(part.body.equals(collect(bytes, 10, 20))).toBe(true);
+});
+
+test('while nobody knows how long the file is, no ranges are announced, and everything is sent', async () => {
+  const { registry, upstream, larder } = await scene();
+  const { path } = registry.publish({ name: 'big', version: '1.0.0', bytes });
+  upstream.at(path, { body: bytes, ranges: false, length: false });
+  const whole = await larder.npm(path, { range: 'bytes=10-19' });
+  expect(whole.status).toBe(200);
+  expect(whole.headers['accept-ranges']).toBeUndefined();
+  expect(sha256Of(whole.body)).toBe(sha256Of(bytes));
+  await untilStored(larder, path);
+  expect((await larder.npm(path, { range: 'bytes=10-19' })).status).toBe(206);
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { synthetic } from '../support/bytes.ts';
 import { gate, type Reply } from '../support/fake-upstream.ts';
 import type { Answer } from '../support/http.ts';
-import { scene } from '../support/scene.ts';
+import { scene, untilStored } from '../support/scene.ts';
 import { eventually } from '../support/wait.ts';
 
 interface Trouble {
@@ -19,7 +19,7 @@ const troubles: readonly Trouble[] = [
   { what: '403', reply: { status: 403 }, status: 502 },
   { what: '407', reply: { status: 407 }, status: 502 },
   { what: '408', reply: { status: 408 }, status: 503 },
-  { what: '429', reply: { status: 429 }, status: 503 },
+  { what: '429', reply: { status: 429, headers: { 'retry-after': '1' } }, status: 503 },
   { what: '500', reply: { status: 500 }, status: 503 },
   { what: '502', reply: { status: 502, body: '<html>Bad gateway</html>', contentType: 'text/html' }, status: 503 },
   { what: '503', reply: { status: 503 }, status: 503 },
@@ -34,23 +34,31 @@ function expectError(answer: Answer, status: number): void {
   expect(answer.json()).toMatchObject({ error: expect.stringMatching(/\w/) });
 }
 
+/** Nothing of the trouble is remembered; only who was told to wait waits. */
+async function expectRecovery(request: () => Promise<Answer>, { reply }: Trouble): Promise<void> {
+  if (reply.headers?.['retry-after'] === undefined) expect((await request()).status).toBe(200);
+  else await eventually('the wait is over', async () => (await request()).status === 200);
+}
+
 describe('cold', () => {
   test.each(troubles)('a document answered with $what is $status, and asked for again the next time', async (row) => {
     const { registry, upstream, larder } = await scene({ upstream: { timeoutMs: 300 } });
     registry.publish({ name: 'lib', version: '1.0.0' });
-    upstream.at('/lib', row.reply, { body: registry.document('lib'), contentType: 'application/json' });
+    upstream.at('/lib', row.reply);
     expectError(await larder.npm('/lib'), row.status);
-    expect((await larder.npm('/lib')).status).toBe(200);
-    expect(upstream.count('/lib')).toBe(2);
+    expect(upstream.count('/lib')).toBeGreaterThan(0);
+    upstream.at('/lib', { body: registry.document('lib'), contentType: 'application/json' });
+    await expectRecovery(() => larder.npm('/lib'), row);
   });
 
   test.each(troubles)('a tarball answered with $what is $status, and asked for again the next time', async (row) => {
     const { registry, upstream, larder } = await scene({ upstream: { timeoutMs: 300 } });
     const { path, bytes } = registry.publish({ name: 'lib', version: '1.0.0' });
-    upstream.at(path, row.reply, { body: bytes });
+    upstream.at(path, row.reply);
     expectError(await larder.npm(path), row.status);
-    expect((await larder.npm(path)).status).toBe(200);
-    expect(upstream.count(path)).toBe(2);
+    expect(upstream.count(path)).toBeGreaterThan(0);
+    upstream.at(path, { body: bytes });
+    await expectRecovery(() => larder.npm(path), row);
   });
 
   test('an upstream that is not there is 503 with Retry-After', async () => {
@@ -107,8 +115,8 @@ describe('with a stored copy that is out of date', () => {
     const good = { body: registry.document('lib'), contentType: 'application/json', etag };
     upstream.at('/lib', good);
     await larder.npm('/lib');
-    upstream.at('/lib', { status: 429 }, { status: 403 }, { status: 500 }, good);
-    for (let i = 0; i < 3; i++) expect((await larder.npm('/lib')).status).toBe(200);
+    upstream.at('/lib', { status: 403 }, { status: 500 }, { hangUp: true }, { status: 408 }, good);
+    for (let i = 0; i < 4; i++) expect((await larder.npm('/lib')).status).toBe(200);
     const answer = await larder.npm('/lib');
     expect(answer.headers['x-larder-cache']).toBe('revalidated');
     expect(upstream.requests.at(-1)?.headers['if-none-match']).toBe(etag);
@@ -143,6 +151,7 @@ describe('with a stored copy that is out of date', () => {
     const { registry, upstream, larder } = await scene({ source: { ttl: '0s', staleWhileRevalidate: '0s' } });
     const { path } = registry.publish({ name: 'lib', version: '1.0.0' });
     await larder.npm(path);
+    await untilStored(larder, path);
     await upstream.stop();
     expect(await larder.npm(path)).toMatchObject({ status: 200, headers: { 'x-larder-cache': 'hit' } });
   });
@@ -161,7 +170,7 @@ describe('the breaker', () => {
     expect((await larder.npm('/lib')).status).toBe(200);
 
     upstream.at('/broken', { status: 500 });
-    for (let i = 0; i < 5; i++) await larder.npm('/broken');
+    for (let i = 0; i < 20; i++) await larder.npm('/broken');
     const seen = upstream.requests.length;
     const refused = await larder.npm('/another');
     expect(refused.status).toBe(503);
@@ -219,11 +228,11 @@ describe('in the middle of a body', () => {
     expect(next.body.equals(Buffer.concat([...young.read(0, young.size)]))).toBe(true);
   });
 
-  test('an upstream that breaks again and again ends the client, whose connection is destroyed', async () => {
+  test('an upstream that breaks off and then refuses ends the client, whose connection is destroyed', async () => {
     const { registry, upstream, larder } = await scene();
     const bytes = synthetic(1_000_000);
     const { path } = registry.publish({ name: 'big', version: '1.0.0', bytes });
-    upstream.at(path, { body: bytes, ranges: false, cuts: Array.from({ length: 50 }, () => 300_000) });
+    upstream.at(path, { body: bytes, cuts: [300_000] }, { status: 403 });
     const answer = await larder.npm(path);
     expect(answer.complete).toBe(false);
     upstream.at(path, { body: bytes });
@@ -233,12 +242,11 @@ describe('in the middle of a body', () => {
   test('a stall ends like a cut does', async () => {
     const { registry, upstream, larder } = await scene({ upstream: { timeoutMs: 300 } });
     const bytes = synthetic(1_000_000);
-    const { path, sha256 } = registry.publish({ name: 'big', version: '1.0.0', bytes });
+    const { path } = registry.publish({ name: 'big', version: '1.0.0', bytes });
     const good = { body: bytes, etag: '"1"' };
     upstream.at(path, { ...good, hold: { at: 500_000, until: never } }, good);
     const answer = await larder.npm(path);
     expect(answer).toMatchObject({ status: 200, complete: true });
-    expect(sha256).toBeDefined();
     expect(upstream.count(path)).toBe(2);
   });
 

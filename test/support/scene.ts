@@ -1,8 +1,9 @@
 /** A fake registry and a Larder in front of it, both gone when the test ends. */
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from './fake-registry.ts';
 import type { FakeUpstream } from './fake-upstream.ts';
 import { type Larder, type LarderProcess, type Settings, spawnLarder, startLarder } from './larder.ts';
+import { eventually } from './wait.ts';
 
 export interface SceneOptions extends Omit<Settings, 'upstreamUrl'> {
   readonly registry?: FakeRegistryOptions;
@@ -20,6 +21,15 @@ const impatient = { timeoutMs: 2000, connectTimeout: '2s', retries: 0, breaker: 
 
 function settingsFor(registry: FakeRegistry, options: SceneOptions): Settings {
   return { upstreamUrl: registry.url, ...options, upstream: { ...impatient, ...options.upstream } };
+}
+
+/** A client has its last byte a moment before the file is where others find it. */
+export async function untilStored(larder: Larder, path: string, repository: 'npm' | 'files' = 'npm'): Promise<void> {
+  const answer = await eventually(`${path} is stored`, async () => {
+    const asked = await larder[repository](path);
+    return asked.headers['x-larder-cache'] !== 'joined' && asked;
+  });
+  expect(answer.headers['x-larder-cache']).toBe('hit');
 }
 
 /** Larder in the test's own process. */
