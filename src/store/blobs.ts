@@ -1,0 +1,244 @@
+/** Content-addressed bytes: whoever knows the sha256 digest can open them, and nothing incomplete ever has the name. */
+import { type Digest, digestOf } from '../core/digest.ts';
+import { publish } from '../core/events.ts';
+import type { OpenStage } from '../core/staging.ts';
+import { type Handle, Handles } from './handles.ts';
+import type { Health } from './health.ts';
+import { blobName, emptyHex, quarantinePrefix, sha256Hex, trashName } from './layout.ts';
+import type { Objects } from './objects.ts';
+import type { Reservation, Space } from './space.ts';
+import type { Turns } from './turns.ts';
+
+/** Bytes by sha256 digest; other algorithms are never found. */
+export interface Blobs {
+  /** Pinned against eviction until `close`. Touches recency. `undefined` when not there, also when the file vanished or has the wrong length. */
+  open(digest: Digest): Promise<OpenBlob | undefined>;
+  /** From memory. Right after a start without an index it may be false for what `open` finds. */
+  has(digest: Digest): boolean;
+  /** The whole blob. */
+  bytes(digest: Digest): Promise<Buffer | undefined>;
+  /** Stages, syncs and commits; rejects with code `ENOSPC` when there is no room. */
+  add(bytes: Uint8Array): Promise<Digest>;
+  /** False: not there, or being read. */
+  delete(digest: Digest): Promise<boolean>;
+  /** Moves it to quarantine; whoever reads it meanwhile keeps what was opened. */
+  quarantine(digest: Digest, reason: string): Promise<void>;
+  touch(digest: Digest): void;
+  /** Digests for which this returns true are never evicted. */
+  protect(isProtected: (digest: Digest) => boolean): void;
+}
+
+export interface OpenBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  /** For reading at positions; valid until `close`, and shared: never close it. */
+  readonly fd: number;
+  /** Fewer bytes than `length` only at the end. Rejects when the file became shorter than it was. */
+  read(position: number, length: number): Promise<Buffer>;
+  /** Fills a buffer of the caller's; returns how many bytes there were. */
+  readInto(buffer: Uint8Array, position: number): Promise<number>;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface StoredBlobsParts {
+  readonly objects: Objects;
+  readonly space: Space;
+  readonly turns: Turns;
+  readonly health: Health;
+  readonly clock: () => number;
+  readonly stage: OpenStage;
+}
+
+export class StoredBlobs implements Blobs {
+  readonly #parts: StoredBlobsParts;
+  readonly #handles: Handles;
+
+  constructor(parts: StoredBlobsParts) {
+    this.#parts = parts;
+    this.#handles = new Handles(parts.objects, parts.clock);
+  }
+
+  async open(digest: Digest): Promise<OpenBlob | undefined> {
+    const hex = sha256Hex(digest);
+    const { space, health } = this.#parts;
+    // An evicted one may still have its file for a moment, but its room is promised to others.
+    if (!hex || space.isDoomed(hex)) return undefined;
+    const unpin = space.pin(hex);
+    let handle: Handle | undefined;
+    try {
+      handle = await this.#openWhole(hex);
+      health.readWorked();
+    } catch (error) {
+      health.readFailed(error);
+    } finally {
+      if (!handle) unpin();
+    }
+    if (!handle) return undefined;
+    if (!space.has(hex)) space.add(hex, handle.object.sizeBytes);
+    space.touch(hex);
+    return new PinnedBlob(digest, handle, unpin);
+  }
+
+  has(digest: Digest): boolean {
+    return this.#parts.space.has(sha256Hex(digest) ?? '');
+  }
+
+  async bytes(digest: Digest): Promise<Buffer | undefined> {
+    const blob = await this.open(digest);
+    if (!blob) return undefined;
+    try {
+      return await blob.read(0, blob.size);
+    } finally {
+      blob.close();
+    }
+  }
+
+  async add(bytes: Uint8Array): Promise<Digest> {
+    const digest = digestOf(bytes);
+    const there = this.has(digest) ? await this.open(digest) : undefined;
+    if (there) {
+      there.close();
+      return digest;
+    }
+    const stage = await this.#parts.stage({ expectedSize: bytes.length });
+    try {
+      await stage.write(bytes);
+      await stage.commit(digest);
+    } finally {
+      await stage.discard();
+    }
+    return digest;
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    const hex = sha256Hex(digest);
+    if (!hex || this.#parts.space.isPinned(hex)) return false;
+    return this.#parts.turns.take(hex, async () => {
+      const deleted = await this.#parts.objects.delete(blobName(hex));
+      this.#gone(hex);
+      return deleted;
+    });
+  }
+
+  async quarantine(digest: Digest, reason: string): Promise<void> {
+    const hex = sha256Hex(digest);
+    if (hex) await this.#parts.turns.take(hex, () => this.#quarantine(hex, reason));
+  }
+
+  touch(digest: Digest): void {
+    this.#parts.space.touch(sha256Hex(digest) ?? '');
+  }
+
+  protect(isProtected: (digest: Digest) => boolean): void {
+    this.#parts.space.protect((hex) => isProtected(`sha256:${hex}`));
+  }
+
+  /** A synced file becomes the blob; one that is there already stays, unless its length gives it away. */
+  adopt(file: string, hex: string, sizeBytes: number, reservation: Reservation): Promise<boolean> {
+    const { objects, space, turns } = this.#parts;
+    return turns.take(hex, async () => {
+      let adopted = await objects.adopt(blobName(hex), file);
+      while (!adopted && !(await this.#keep(hex, sizeBytes))) adopted = await objects.adopt(blobName(hex), file);
+      reservation.release();
+      space.add(hex, sizeBytes);
+      space.announce();
+      return adopted;
+    });
+  }
+
+  /** Deletes what was evicted, unless it was stored again meanwhile. */
+  removeEvicted(hex: string, stillDoomed: () => boolean): Promise<void> {
+    return this.#parts.turns.take(hex, async () => {
+      if (!stillDoomed()) return;
+      this.#handles.forget(hex);
+      await this.#parts.objects.delete(blobName(hex));
+    });
+  }
+
+  close(): void {
+    this.#handles.closeIdle();
+  }
+
+  async #openWhole(hex: string): Promise<Handle | undefined> {
+    const handle = (await this.#handles.open(hex)) ?? (await this.#restore(hex));
+    if (!handle) {
+      this.#parts.space.drop(hex);
+      return undefined;
+    }
+    const actual = handle.object.sizeBytes;
+    const expected = this.#parts.space.sizeOf(hex) ?? actual;
+    if (actual === expected && (actual > 0 || hex === emptyHex)) return handle;
+    handle.release();
+    await this.quarantine(`sha256:${hex}`, `${actual} bytes instead of ${expected === 0 ? 'some' : expected}`);
+    return undefined;
+  }
+
+  /** Whether the blob that has the name already is a good one; it is made young again, so that no collector in another process takes it for forgotten. */
+  async #keep(hex: string, sizeBytes: number): Promise<boolean> {
+    const { objects, clock } = this.#parts;
+    const there = await objects.facts(blobName(hex));
+    if (!there) return false;
+    if (there.sizeBytes === sizeBytes) return objects.freshen(blobName(hex), clock());
+    await this.#quarantine(hex, `${there.sizeBytes} bytes instead of ${sizeBytes}`);
+    return false;
+  }
+
+  /** A collector took it out, and now somebody asks for it after all. */
+  async #restore(hex: string): Promise<Handle | undefined> {
+    const { objects, turns } = this.#parts;
+    if (!(await turns.take(hex, () => objects.move(trashName(hex), blobName(hex))))) return undefined;
+    return this.#handles.open(hex);
+  }
+
+  async #quarantine(hex: string, reason: string): Promise<void> {
+    const { objects, clock } = this.#parts;
+    publish('store.damaged', { digest: `sha256:${hex}`, reason });
+    // Its known length is forgotten last: if it can't be moved, it still gives itself away.
+    await objects.move(blobName(hex), `${quarantinePrefix}/${hex}.${clock()}`);
+    this.#gone(hex);
+  }
+
+  #gone(hex: string): void {
+    this.#handles.forget(hex);
+    this.#parts.space.drop(hex);
+  }
+}
+
+class PinnedBlob implements OpenBlob {
+  readonly digest: Digest;
+  readonly #handle: Handle;
+  readonly #unpin: () => void;
+
+  constructor(digest: Digest, handle: Handle, unpin: () => void) {
+    this.digest = digest;
+    this.#handle = handle;
+    this.#unpin = unpin;
+  }
+
+  get size(): number {
+    return this.#handle.object.sizeBytes;
+  }
+
+  get fd(): number {
+    return this.#handle.object.fd;
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(length, this.size - position)));
+    await this.readInto(buffer, position);
+    return buffer;
+  }
+
+  async readInto(buffer: Uint8Array, position: number): Promise<number> {
+    const wanted = Math.max(0, Math.min(buffer.length, this.size - position));
+    const bytes = wanted === 0 ? 0 : await this.#handle.object.readInto(buffer, position);
+    if (bytes < wanted) throw Object.assign(new Error(`${this.digest} became shorter`), { code: 'EIO' });
+    return bytes;
+  }
+
+  close(): void {
+    this.#handle.release();
+    this.#unpin();
+  }
+}

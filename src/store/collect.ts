@@ -1,0 +1,175 @@
+/**
+ * Finds blobs that nothing refers to any more and takes them out: first into the trash, from where they come back by
+ * themselves when somebody asks, and for good once they lay there for the grace period. A blob is referred to by
+ * - an entry, on the disk or in the index, through its `digest` or `digests`;
+ * - a fact in the namespace `derived`, through any string in its value that is a sha256 digest;
+ * - whoever protects it (`isProtected`).
+ * Bytes that are staged are not blobs yet and are never looked at.
+ */
+import { type Digest, parseDigest } from '../core/digest.ts';
+import { disk as realDisk } from './disk.ts';
+import { DiskObjects } from './disk-objects.ts';
+import { entryObjects, type StoredEntry } from './entries.ts';
+import { type Index, openIndex } from './index.ts';
+import { blobName, blobsPrefix, hexOfBlobName, sha256Hex, trashName, trashPrefix } from './layout.ts';
+import type { Objects } from './objects.ts';
+import { StagingArea } from './staging-area.ts';
+import { indexOptions, records, type StoreOptions } from './store.ts';
+import { mustExist } from './verify.ts';
+
+export interface CollectOptions extends StoreOptions {
+  /** Blobs younger than this are left alone: whoever stored them may be about to refer to them. */
+  readonly graceMs: number;
+  /** Only tells what would be done. */
+  readonly dryRun: boolean;
+  /** Digests that are referred to by something the store does not know. */
+  readonly isProtected?: (digest: Digest) => boolean;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface CollectReport {
+  /** Blobs that were looked at. */
+  readonly checked: number;
+  /** Referred to by nothing, and old enough. */
+  readonly unreferenced: readonly {
+    readonly digest: Digest;
+    readonly sizeBytes: number;
+    readonly ageMs: number;
+  }[];
+  /** Referred to by nothing, but younger than the grace period. */
+  readonly young: number;
+  /** Moved to the trash by this run. */
+  readonly trashed: number;
+  readonly trashedBytes: number;
+  /** Deleted for good: trash older than the grace period. */
+  readonly deleted: number;
+  readonly freedBytes: number;
+}
+
+interface Candidate {
+  readonly hex: string;
+  readonly sizeBytes: number;
+  readonly modifiedAt: number;
+}
+
+/** What the steps share. */
+interface Run {
+  readonly options: CollectOptions;
+  readonly objects: Objects;
+  readonly index: Index;
+  readonly now: number;
+}
+
+/** Rejects where there is no store, and while the index can't tell what is referred to. */
+export async function collect(options: CollectOptions): Promise<CollectReport> {
+  const disk = options.disk ?? realDisk;
+  await mustExist(options.path, disk);
+  const area = new StagingArea(options.path, disk);
+  const index = await openIndex(indexOptions(options));
+  try {
+    const trouble = index.trouble();
+    if (trouble !== undefined) throw new Error(`nothing was collected: ${trouble}`);
+    const objects = new DiskObjects({ root: options.path, disk, temporary: () => area.next() });
+    return await run({ options, objects, index, now: (options.clock ?? Date.now)() });
+  } finally {
+    await index.close();
+    await area.close();
+  }
+}
+
+async function run(run: Run): Promise<CollectReport> {
+  const { options, now } = run;
+  // Listed before marking: what is stored later is not in the list, and what it refers to is marked.
+  const blobs = await listed(run.objects, blobsPrefix);
+  const found = unreferenced(run, blobs, await mark(run));
+  const old = found.filter((blob) => now - blob.modifiedAt >= options.graceMs);
+  const trashed = options.dryRun ? [] : await trash(run, old);
+  const deleted = options.dryRun ? [] : await purge(run);
+  return {
+    checked: blobs.length,
+    unreferenced: old.map(({ hex, sizeBytes, modifiedAt }) => ({
+      digest: `sha256:${hex}`,
+      sizeBytes,
+      ageMs: Math.round(now - modifiedAt),
+    })),
+    young: found.length - old.length,
+    trashed: trashed.length,
+    trashedBytes: sum(trashed),
+    deleted: deleted.length,
+    freedBytes: sum(deleted),
+  };
+}
+
+async function listed(objects: Objects, prefix: string): Promise<Candidate[]> {
+  const found: Candidate[] = [];
+  for await (const { name, sizeBytes, modifiedAt } of objects.list(prefix)) {
+    const hex = hexOfBlobName(name, prefix);
+    if (hex) found.push({ hex, sizeBytes, modifiedAt });
+  }
+  return found;
+}
+
+function unreferenced({ options }: Run, blobs: readonly Candidate[], marked: ReadonlySet<string>): Candidate[] {
+  return blobs.filter(({ hex }) => !marked.has(hex) && options.isProtected?.(`sha256:${hex}`) !== true);
+}
+
+async function mark({ index, objects }: Run): Promise<Set<string>> {
+  const marked = new Set<string>();
+  const markEntry = ({ digest, digests }: StoredEntry): void => markStrings([digest, digests], marked);
+  for await (const { found } of entryObjects(objects)) if (found) markEntry(found.entry);
+  for await (const [, { entry }] of records.entries(index).entries()) markEntry(entry);
+  for await (const [, value] of records.facts<unknown>(index, 'derived').entries()) markStrings(value, marked);
+  return marked;
+}
+
+/** Every string in a JSON value that is a sha256 digest. */
+function markStrings(value: unknown, marked: Set<string>): void {
+  if (typeof value === 'string') {
+    const hex = sha256Hex(parseDigest(value) ?? '');
+    if (hex) marked.add(hex);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, inner] of Object.entries(value)) {
+      markStrings(key, marked);
+      markStrings(inner, marked);
+    }
+  }
+}
+
+/** Looks again at each right before it moves: somebody may have stored or referred to it meanwhile. */
+async function trash(run: Run, candidates: readonly Candidate[]): Promise<Candidate[]> {
+  const { objects, index, options, now } = run;
+  if (candidates.length === 0) return [];
+  const still = unreferenced(run, candidates, await mark(run));
+  const trashed: Candidate[] = [];
+  for (const [done, blob] of still.entries()) {
+    options.onProgress?.(done, still.length);
+    const facts = await objects.facts(blobName(blob.hex));
+    if (!facts || now - facts.modifiedAt < options.graceMs) continue;
+    // Its time in the trash begins now.
+    await objects.freshen(blobName(blob.hex), now);
+    if (!(await objects.move(blobName(blob.hex), trashName(blob.hex)))) continue;
+    records.blobs(index).delete(blob.hex);
+    trashed.push(blob);
+  }
+  options.onProgress?.(still.length, still.length);
+  return trashed;
+}
+
+/** What lay in the trash for the grace period goes for good; what is referred to again goes back. */
+async function purge(run: Run): Promise<Candidate[]> {
+  const { objects, options, now } = run;
+  const lying = await listed(objects, trashPrefix);
+  if (lying.length === 0) return [];
+  const gone = new Set(unreferenced(run, lying, await mark(run)));
+  const deleted: Candidate[] = [];
+  for (const blob of lying) {
+    if (!gone.has(blob)) await objects.move(trashName(blob.hex), blobName(blob.hex));
+    else if (now - blob.modifiedAt >= options.graceMs && (await objects.delete(trashName(blob.hex))))
+      deleted.push(blob);
+  }
+  return deleted;
+}
+
+function sum(blobs: readonly Candidate[]): number {
+  return blobs.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0);
+}

@@ -1,0 +1,45 @@
+/**
+ * The interface under everything durable: named, whole, never half-written. Names are paths with slashes
+ * (`blobs/v1/sha256/ab/cd/…`), the same on a disk and in a bucket.
+ */
+export interface Objects {
+  /**
+   * Makes a finished and synced local file the object, unless there is one. True: the file has become the object and
+   * its old name is gone. False: there is one already, and the file is untouched.
+   */
+  adopt(name: string, file: string): Promise<boolean>;
+  /** Creates or replaces in one step; not synced, so only for what can be lost. */
+  replace(name: string, bytes: Uint8Array | string): Promise<void>;
+  open(name: string): Promise<OpenObject | undefined>;
+  /** All bytes of a small one. */
+  read(name: string): Promise<Buffer | undefined>;
+  facts(name: string): Promise<ObjectFacts | undefined>;
+  /** Makes it look as if it had just been written. */
+  freshen(name: string, atMs: number): Promise<boolean>;
+  /** Replaces whatever has the new name. False: nothing there to move. */
+  move(from: string, to: string): Promise<boolean>;
+  /** False: it was not there. */
+  delete(name: string): Promise<boolean>;
+  /** Everything below a prefix, in no particular order. What vanishes meanwhile may or may not be told. */
+  list(prefix: string): AsyncIterable<ListedObject>;
+}
+
+export interface ObjectFacts {
+  readonly sizeBytes: number;
+  readonly modifiedAt: number;
+}
+
+export interface ListedObject extends ObjectFacts {
+  readonly name: string;
+}
+
+export interface OpenObject {
+  readonly sizeBytes: number;
+  /** A descriptor for reading at positions; valid until `close`. */
+  readonly fd: number;
+  /** Fills the buffer from `position`; fewer bytes only at the end. */
+  readInto(buffer: Uint8Array, position: number): Promise<number>;
+  /** Whether the bytes behind the descriptor still have a name and their length; costs no trip to the disk. */
+  intact(): boolean;
+  close(): Promise<void>;
+}

@@ -1,0 +1,243 @@
+/**
+ * Looks at everything in a store and puts right what is wrong, as a list of steps. Harmless beside a running server:
+ * blobs never change, what a living process is writing is left alone, and what is removed is looked at twice.
+ */
+import { createHash } from 'node:crypto';
+import { publish } from '../core/events.ts';
+import { codeOf, type Disk, disk as realDisk } from './disk.ts';
+import { DiskObjects } from './disk-objects.ts';
+import { entryObjects, hashOfKey, type KeyedEntry } from './entries.ts';
+import { type Index, indexExists, openIndex } from './index.ts';
+import { blobName, blobsPrefix, entryName, hexOfBlobName, quarantinePrefix, sha256Hex } from './layout.ts';
+import type { ListedObject, Objects } from './objects.ts';
+import { StagingArea } from './staging-area.ts';
+import { indexOptions, records, type StoreOptions } from './store.ts';
+
+export interface VerifyReport {
+  /** Blobs, and their bytes. */
+  readonly checked: number;
+  readonly bytes: number;
+  /** Moved to quarantine, each. `digest` is empty for what is no blob. */
+  readonly damaged: readonly { readonly digest: string; readonly path: string; readonly reason: string }[];
+  /** Entries whose bytes are gone; removed. That is what eviction leaves behind, and no damage. */
+  readonly danglingEntries: number;
+  readonly sweptStaging: number;
+  readonly indexRebuilt: boolean;
+  /** Nothing was damaged. */
+  readonly clean: boolean;
+  readonly steps: readonly { readonly name: string; readonly durationMs: number }[];
+}
+
+export interface VerifyOptions extends StoreOptions {
+  /** Makes the index anew even if nothing is wrong with it. */
+  readonly rebuild?: boolean;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Names and order of what is done. */
+const steps: readonly (readonly [name: string, run: (check: Check) => Promise<void>])[] = [
+  ['sweep staging', sweepStaging],
+  ['check index', checkIndex],
+  ['check blobs', checkBlobs],
+  ['check entries', checkEntries],
+  ['check indexed entries', checkIndexedEntries],
+  ['bring index up to date', updateIndex],
+];
+
+const hashesAtOnce = 4;
+const readBytes = 1024 * 1024;
+
+/** What the steps share. */
+interface Check {
+  readonly options: VerifyOptions;
+  readonly disk: Disk;
+  readonly objects: Objects;
+  readonly area: StagingArea;
+  readonly index: Index;
+  /** Good blobs by hexadecimal digest. */
+  readonly blobs: Map<string, ListedObject>;
+  /** Good entries by hash. */
+  readonly entries: Map<string, KeyedEntry>;
+  readonly damaged: { digest: string; path: string; reason: string }[];
+  readonly dangling: Set<string>;
+  checked: number;
+  bytes: number;
+  sweptStaging: number;
+  rebuild: boolean;
+}
+
+/** Rejects where there is no store. */
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const disk = options.disk ?? realDisk;
+  await mustExist(options.path, disk);
+  const hadIndex = await indexExists(indexOptions(options));
+  const area = new StagingArea(options.path, disk);
+  const index = await openIndex(indexOptions(options));
+  try {
+    const check: Check = {
+      options,
+      disk,
+      area,
+      index,
+      objects: new DiskObjects({ root: options.path, disk, temporary: () => area.next() }),
+      blobs: new Map(),
+      entries: new Map(),
+      damaged: [],
+      dangling: new Set(),
+      checked: 0,
+      bytes: 0,
+      sweptStaging: 0,
+      rebuild: options.rebuild === true || !hadIndex,
+    };
+    const timed = [];
+    for (const [name, run] of steps) {
+      const from = performance.now();
+      await run(check);
+      timed.push({ name, durationMs: performance.now() - from });
+    }
+    return {
+      checked: check.checked,
+      bytes: check.bytes,
+      damaged: check.damaged,
+      danglingEntries: check.dangling.size,
+      sweptStaging: check.sweptStaging,
+      indexRebuilt: check.rebuild,
+      clean: check.damaged.length === 0,
+      steps: timed,
+    };
+  } finally {
+    await index.close();
+    await area.close();
+  }
+}
+
+/** Rejects unless there is a folder that can hold a store: a mistyped path is not an empty, clean store. */
+export async function mustExist(path: string, disk: Disk): Promise<void> {
+  try {
+    await disk.readdir(path);
+  } catch (error) {
+    throw new Error(`there is no store at ${path} (${codeOf(error) ?? String(error)})`, { cause: error });
+  }
+}
+
+async function sweepStaging(check: Check): Promise<void> {
+  check.sweptStaging = await check.area.sweep();
+}
+
+async function checkIndex(check: Check): Promise<void> {
+  const wrong = check.index.check();
+  if (wrong === undefined) return;
+  check.damaged.push({ digest: '', path: 'index/index.sqlite', reason: wrong });
+  check.rebuild = true;
+  await check.index.beginAnew();
+}
+
+async function checkBlobs(check: Check): Promise<void> {
+  const listed: ListedObject[] = [];
+  for await (const object of check.objects.list(blobsPrefix)) listed.push(object);
+  const left = listed.values();
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (const object of left) {
+      await checkBlob(check, object);
+      done += 1;
+      check.options.onProgress?.(done, listed.length);
+    }
+  };
+  await Promise.all(Array.from({ length: hashesAtOnce }, work));
+}
+
+async function checkBlob(check: Check, object: ListedObject): Promise<void> {
+  const hex = hexOfBlobName(object.name);
+  if (!hex) return quarantine(check, object.name, '', 'no blob belongs here');
+  try {
+    const found = await hashObject(check.objects, object.name);
+    // Evicted or collected since it was listed.
+    if (!found) return;
+    check.checked += 1;
+    check.bytes += found.sizeBytes;
+    if (found.hex === hex) check.blobs.set(hex, { ...object, sizeBytes: found.sizeBytes });
+    else await quarantine(check, object.name, `sha256:${hex}`, `its bytes are sha256:${found.hex}`);
+  } catch (error) {
+    if (codeOf(error) !== 'EIO') throw error;
+    await quarantine(check, object.name, `sha256:${hex}`, 'it cannot be read (EIO)');
+  }
+}
+
+async function hashObject(
+  objects: Objects,
+  name: string,
+): Promise<{ readonly hex: string; readonly sizeBytes: number } | undefined> {
+  const object = await objects.open(name);
+  if (!object) return undefined;
+  try {
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(Math.min(readBytes, Math.max(1, object.sizeBytes)));
+    let position = 0;
+    for (;;) {
+      const bytes = await object.readInto(buffer, position);
+      if (bytes === 0) return { hex: hash.digest('hex'), sizeBytes: position };
+      hash.update(buffer.subarray(0, bytes));
+      position += bytes;
+    }
+  } finally {
+    await object.close();
+  }
+}
+
+async function quarantine(check: Check, name: string, digest: string, reason: string): Promise<void> {
+  const last = name.slice(name.lastIndexOf('/') + 1);
+  check.damaged.push({ digest, path: name, reason });
+  publish('store.damaged', { digest: digest || name, reason });
+  await check.objects.move(name, `${quarantinePrefix}/${last}.${Date.now()}`);
+}
+
+async function checkEntries(check: Check): Promise<void> {
+  for await (const { hash, name, found } of entryObjects(check.objects)) {
+    if (!found) await quarantine(check, name, '', 'its checksum does not match');
+    else if (hashOfKey(found.key) !== hash) await quarantine(check, name, '', 'its key belongs elsewhere');
+    else if (await dangles(check, found)) await removeEntry(check, hash);
+    else check.entries.set(hash, found);
+  }
+}
+
+async function checkIndexedEntries(check: Check): Promise<void> {
+  if (check.rebuild) return;
+  for await (const [hash, found] of records.entries(check.index).entries()) {
+    if (await dangles(check, found)) await removeEntry(check, hash);
+  }
+}
+
+/** Its blob is missing, or of another length than the entry says. */
+async function dangles(check: Check, { entry }: KeyedEntry): Promise<boolean> {
+  const hex = entry.digest && sha256Hex(entry.digest);
+  if (!hex) return false;
+  // Not among those that were checked: it may have arrived since.
+  const blob = check.blobs.get(hex) ?? (await check.objects.facts(blobName(hex)));
+  return !blob || (entry.size !== undefined && entry.size !== blob.sizeBytes);
+}
+
+async function removeEntry(check: Check, hash: string): Promise<void> {
+  check.dangling.add(hash);
+  await check.objects.delete(entryName(hash));
+  records.entries(check.index).delete(hash);
+}
+
+async function updateIndex(check: Check): Promise<void> {
+  const blobs = records.blobs(check.index);
+  const before = new Map<string, readonly [number, number]>();
+  for await (const [hex, saved] of blobs.entries()) before.set(hex, saved);
+  if (check.rebuild) {
+    await blobs.clear();
+    await records.entries(check.index).clear();
+    for (const [hash, keyed] of check.entries) records.entries(check.index).set(hash, keyed);
+  }
+  for (const [hex, { sizeBytes, modifiedAt }] of check.blobs) {
+    const [savedBytes, usedAt] = before.get(hex) ?? [undefined, Math.round(modifiedAt)];
+    if (check.rebuild || savedBytes !== sizeBytes) blobs.set(hex, [sizeBytes, usedAt]);
+  }
+  for (const hex of before.keys()) {
+    if (!check.blobs.has(hex) && !(await check.objects.facts(blobName(hex)))) blobs.delete(hex);
+  }
+  await check.index.flush();
+}

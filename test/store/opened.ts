@@ -1,0 +1,71 @@
+/** A store in a folder of its own, closed and removed when the test ends. */
+import { onTestFinished } from 'vitest';
+import { type Digest, digestOf } from '../../src/core/digest.ts';
+import { type EventName, type Events, subscribe } from '../../src/core/events.ts';
+import { type Disk, disk } from '../../src/store/disk.ts';
+import type { StoredEntry } from '../../src/store/entries.ts';
+import { openStore, type Store, type StoreOptions } from '../../src/store/store.ts';
+import { temporaryFolder } from '../support/folder.ts';
+
+export async function folder(): Promise<string> {
+  const { path, remove } = await temporaryFolder('larder-store');
+  onTestFinished(remove);
+  return path;
+}
+
+export async function opened(options: Partial<StoreOptions> = {}): Promise<Store & { readonly path: string }> {
+  const path = options.path ?? (await folder());
+  // Nothing here is about the space that others leave on this machine's disk.
+  const store = await openStore({ keepFreeBytes: 0, ...options, path });
+  onTestFinished(() => store.close());
+  return Object.assign(store, { path });
+}
+
+/** Bytes that differ by name. */
+export function bytesOf(name: string, size = 1000): Buffer {
+  const bytes = Buffer.alloc(size, `${name}|`);
+  return bytes;
+}
+
+export function digestFor(name: string, size = 1000): Digest {
+  return digestOf(bytesOf(name, size));
+}
+
+export function entryFor(digest: Digest | undefined, more: Partial<StoredEntry> = {}): StoredEntry {
+  return {
+    status: 200,
+    url: 'https://upstream.example/file',
+    fetchedAt: 1,
+    checkedAt: 1,
+    ...(digest && { digest }),
+    ...more,
+  };
+}
+
+/** Everything published under a name until the test ends. */
+export function heard<N extends EventName>(name: N): Events[N][] {
+  const events: Events[N][] = [];
+  onTestFinished(subscribe(name, (event) => events.push(event)));
+  return events;
+}
+
+/** The real disk with some operations replaced. */
+export function diskWith(changes: Partial<Disk>): Disk {
+  return { ...disk, ...changes };
+}
+
+export async function collected<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of from) all.push(one);
+  return all;
+}
+
+/** A clock that stands still until it is moved. */
+export function standingClock(now = 1_700_000_000_000): (() => number) & { forward(ms: number): void } {
+  let at = now;
+  return Object.assign(() => at, {
+    forward(ms: number) {
+      at += ms;
+    },
+  });
+}
