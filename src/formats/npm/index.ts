@@ -73,7 +73,7 @@ function artifact(name: string, path: string, version: string | undefined): Arti
 /** All forms come to the one path that our documents name. Some registries repeat the scope in front of the file name. */
 function readTarball(call: Call): Intent | undefined {
   const path = param(call, 'name');
-  const scope = path.split('/').findLast((segment) => segment.startsWith('@'));
+  const scope = path.includes('@') ? path.split('/').findLast((segment) => segment.startsWith('@')) : undefined;
   let file = param(call, 'file');
   if (call.params.scope !== undefined) file = `${call.params.scope}/${file}`;
   if (scope !== undefined && file.startsWith(`${scope}/`)) file = file.slice(scope.length + 1);

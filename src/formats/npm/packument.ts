@@ -82,10 +82,9 @@ function digestsOf(dist: Json): readonly Digest[] {
 }
 
 /** Registries behind a TLS proxy that was set up wrongly hand out `http:` addresses of themselves. */
-function locate(tarball: string, origin: Origin): string | undefined {
-  if (!URL.canParse(tarball, origin.url)) return undefined;
-  const url = new URL(tarball, origin.url);
-  const from = new URL(origin.url);
+function locate(tarball: string, from: URL): string | undefined {
+  if (!URL.canParse(tarball, from)) return undefined;
+  const url = new URL(tarball, from);
   if (url.protocol === 'http:' && from.protocol === 'https:' && url.host === from.host) url.protocol = 'https:';
   return url.href;
 }
@@ -109,10 +108,11 @@ function aliasesOf(name: string, version: string, url: string | undefined): stri
 function* links({ json }: Packument, origin: Origin): Iterable<Link> {
   const versions = Object.entries(objectAt(json, 'versions')) as [string, Json][];
   const time = objectAt(json, 'time');
+  const from = new URL(origin.url);
   const taken = new Set(versions.map(([version]) => tarballPath(json.name, version)));
   for (const [version, manifest] of versions) {
     const dist = objectAt(manifest, 'dist');
-    const url = typeof dist.tarball === 'string' ? locate(dist.tarball, origin) : undefined;
+    const url = typeof dist.tarball === 'string' ? locate(dist.tarball, from) : undefined;
     const digests = digestsOf(dist);
     const publishedAt = time[version];
     const link = {
