@@ -1,5 +1,5 @@
 /** Where links and redirects may lead, and what goes along: credentials stay with the address they were given for. */
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { selfSigned } from '../support/certificate.ts';
 import { type FakeUpstream, type FakeUpstreamOptions, startFakeUpstream } from '../support/fake-upstream.ts';
 import { startLarder } from '../support/larder.ts';
@@ -91,6 +91,8 @@ describe('credentials', () => {
   });
 });
 
+const guarded = await scene({}, afterAll);
+
 describe('addresses that a document or a redirect names', () => {
   const privateAddresses = [
     'http://127.0.0.1:1/x.tgz',
@@ -111,16 +113,17 @@ describe('addresses that a document or a redirect names', () => {
   ];
 
   test.each(privateAddresses)('%s is refused in a document', async (tarball) => {
-    const { registry, larder } = await scene();
-    const { path } = registry.publish({ name: 'lib', version: '1.0.0', dist: { tarball } });
+    const { registry, larder } = guarded;
+    const name = `document-${privateAddresses.indexOf(tarball)}`;
+    const { path } = registry.publish({ name, version: '1.0.0', dist: { tarball } });
     const answer = await larder.npm(path);
     expect(answer.status).toBe(502);
     expect(answer.json()).toMatchObject({ error: expect.stringContaining('hosts') });
   });
 
   test.each(privateAddresses)('%s is refused in a redirect', async (location) => {
-    const { registry, upstream, larder } = await scene();
-    const { path } = registry.publish({ name: 'lib', version: '1.0.0' });
+    const { registry, upstream, larder } = guarded;
+    const { path } = registry.publish({ name: `redirect-${privateAddresses.indexOf(location)}`, version: '1.0.0' });
     upstream.at(path, { status: 302, headers: { location } });
     expect((await larder.npm(path)).status).toBe(502);
   });

@@ -1,5 +1,6 @@
 /** A fake registry and a Larder in front of it, both gone when the test ends. */
 import { expect, onTestFinished } from 'vitest';
+
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from './fake-registry.ts';
 import type { FakeUpstream } from './fake-upstream.ts';
 import { type Larder, type LarderProcess, type Settings, spawnLarder, startLarder } from './larder.ts';
@@ -27,17 +28,20 @@ function settingsFor(registry: FakeRegistry, options: SceneOptions): Settings {
 export async function untilStored(larder: Larder, path: string, repository: 'npm' | 'files' = 'npm'): Promise<void> {
   const answer = await eventually(`${path} is stored`, async () => {
     const asked = await larder[repository](path);
-    return asked.headers['x-larder-cache'] !== 'joined' && asked;
+    return asked.headers['x-larder-cache'] === 'joined' ? undefined : asked;
   });
   expect(answer.headers['x-larder-cache']).toBe('hit');
 }
 
-/** Larder in the test's own process. */
-export async function scene(options: SceneOptions = {}): Promise<Scene> {
+/** Larder in the test's own process. Outside a test, say `afterAll` for when it may go. */
+export async function scene(
+  options: SceneOptions = {},
+  later: (close: () => Promise<void>) => void = onTestFinished,
+): Promise<Scene> {
   const registry = await startFakeRegistry(options.registry);
-  onTestFinished(() => registry.close());
+  later(() => registry.close());
   const larder = await startLarder(settingsFor(registry, options));
-  onTestFinished(() => larder.close());
+  later(() => larder.close());
   return { registry, upstream: registry.upstream, larder };
 }
 
