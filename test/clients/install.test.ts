@@ -10,7 +10,7 @@ import { createProject, integritiesIn, managers, missing } from './package-manag
 const manifest = {
   dependencies: { '@acme/lib': '^1.0.0', left: 'latest', tool: '1.0.0' },
   devDependencies: { Upper_Case: '~1.0.0' },
-  optionalDependencies: { 'with-build': '1.0.0-beta.2+build.5' },
+  optionalDependencies: { maybe: '1.0.0-beta.2' },
 };
 
 function fill(registry: FakeRegistry): void {
@@ -22,7 +22,7 @@ function fill(registry: FakeRegistry): void {
   registry.publish({ name: 'left', version: '3.0.0', manifest: { dependencies: { right: '1.0.0' } } });
   registry.publish({ name: 'left', version: '4.0.0-rc.1', tag: 'next' });
   registry.publish({ name: 'Upper_Case', version: '1.0.7' });
-  registry.publish({ name: 'with-build', version: '1.0.0-beta.2+build.5' });
+  registry.publish({ name: 'maybe', version: '1.0.0-beta.2' });
   registry.publish({ name: 'tool', version: '1.0.0', manifest: { bin: { tool: 'index.js' } } });
 }
 

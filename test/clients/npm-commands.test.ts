@@ -40,9 +40,7 @@ describe.each(managers.filter(({ id }) => id.startsWith('npm')))('$id', (manager
       '2.0.0-rc.1',
     ]);
     expect((await run('view', 'lib@next', 'version')).stdout.trim()).toBe('2.0.0-rc.1');
-    expect(JSON.parse((await run('view', 'lib', 'time', '--json')).stdout)).toMatchObject({
-      '1.0.0': '2021-02-03T04:05:06.000Z',
-    });
+    expect((await run('view', 'lib', 'time', '--json')).stdout).toContain('"1.0.0": "2021-02-03T04:05:06.000Z"');
     expect((await run('dist-tag', 'ls', 'lib')).stdout).toContain('next: 2.0.0-rc.1');
   });
 

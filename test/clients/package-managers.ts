@@ -29,7 +29,6 @@ const npmrc = (registry: string): string =>
     'fund=false',
     'update-notifier=false',
     'ignore-scripts=true',
-    'minimum-release-age=0',
     '',
   ].join('\n');
 
