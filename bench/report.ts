@@ -1,5 +1,5 @@
 /** The table, on the terminal and in `bench/results.md`. What people wrote below the marker stays as it is. */
-import type { Contender, Contest, Outcome, Spread, Target, Unit } from './contest.ts';
+import type { Contender, Contest, Outcome, Round, Spread, Target, Unit } from './contest.ts';
 import { median, ratios, reached } from './contest.ts';
 import type { Usage } from './machine.ts';
 
@@ -32,6 +32,7 @@ interface Cells {
   readonly target: string;
   readonly verdict: string;
   readonly busy: string;
+  readonly cost: string;
 }
 
 const head: Cells = {
@@ -43,6 +44,7 @@ const head: Cells = {
   target: 'Target',
   verdict: '',
   busy: 'Core in use',
+  cost: 'CPU each',
 };
 
 /** A line for each contest, measured or not, and each opponent. */
@@ -58,7 +60,7 @@ export function tableOf(contests: readonly Contest[], outcomes: readonly Outcome
 }
 
 function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
-  const blank = { ours: '', against: '', theirs: '', ratio: '', target: '', verdict: '', busy: '' };
+  const blank = { ours: '', against: '', theirs: '', ratio: '', target: '', verdict: '', busy: '', cost: '' };
   if (outcome && 'failure' in outcome)
     return [{ ...blank, what: contest.title, verdict: `failed: ${outcome.failure}` }];
   const against = contest.against.length > 0 ? contest.against : [undefined];
@@ -71,10 +73,11 @@ function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
     const value = (who: Contender): string => quantity(median(turnsOf(who, 'value')), contest.unit);
     const turnsOf = (who: Contender, key: 'value' | 'busy'): number[] =>
       rounds.map((round) => round.get(who)?.[key]).filter((found) => found !== undefined);
-    const busy = (['larder', ...(other ? [other.contender] : [])] as Contender[])
-      .map((who) => turnsOf(who, 'busy'))
-      .filter((found) => found.length > 0)
-      .map((found) => `${Math.round(median(found) * 100)} %`);
+    const pair = (['larder', ...(other ? [other.contender] : [])] as Contender[]).filter(
+      (who) => turnsOf(who, 'busy').length > 0,
+    );
+    const busy = pair.map((who) => `${Math.round(median(turnsOf(who, 'busy')) * 100)} %`);
+    const cost = contest.unit === 'req/s' ? pair.map((who) => `${figure(microsecondsEach(rounds, who))} µs`) : [];
     const ratio = other && ratios(rounds, other.contender);
     const verdict = ratio && other.target ? (reached(other.target, ratio.median) ? 'reached' : 'missed') : '';
     return {
@@ -86,8 +89,15 @@ function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
       target,
       verdict,
       busy: busy.join(', '),
+      cost: cost.join(', '),
     };
   });
+}
+
+/** Of the server's core, per answer: what is left of a comparison when the load or a busy machine was the limit. */
+function microsecondsEach(rounds: readonly Round[], who: Contender): number {
+  const turns = rounds.map((round) => round.get(who)).filter((turn) => turn !== undefined);
+  return median(turns.map(({ value, busy = Number.NaN }) => (busy / value) * 1e6));
 }
 
 function written(target: Target): string {
@@ -129,7 +139,7 @@ export function documentOf(facts: Facts, table: string, before: string | undefin
 Made by \`npm run bench\` on ${facts.date.toISOString().slice(0, 10)}: ${facts.rounds} rounds, ${facts.seconds} s a turn under load. In each round the
 contenders take turns; a value is the median over the rounds, a ratio is Larder's value divided by the other's in the
 same round, as median, smallest and largest. "Core in use" is how much of its core each of the two needed: well below
-100 %, the load was the limit and not the server.
+100 %, the load was the limit and not the server. "CPU each" is the time of that core that one answer took.
 
 ${facts.machine.map((line) => `- ${line}`).join('\n')}
 
