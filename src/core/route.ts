@@ -39,6 +39,9 @@ interface Template {
   readonly many: number;
 }
 
+/** Paths of as many segments or more share one list of candidates; no template has as many. */
+const manySegments = 16;
+
 const parameter = /^([^{}]*)\{([a-zA-Z][a-zA-Z0-9]*)(\+?)\}([^{}]*)$/;
 
 function compile(route: Route): Template {
@@ -63,6 +66,7 @@ function compile(route: Route): Template {
       }
       return { prefix, suffix, param };
     });
+  if (pieces.length >= manySegments) fail(`has ${manySegments} segments or more`);
   return { route, method: route.method, pieces, many };
 }
 
@@ -77,10 +81,10 @@ function fits(piece: Piece, text: string, params: Record<string, string>): boole
   return true;
 }
 
+/** The template is a candidate for that many segments. */
 function match(template: Template, segments: readonly string[]): Params | undefined {
   const { pieces, many } = template;
   const extra = segments.length - pieces.length;
-  if (many === -1 ? extra !== 0 : extra < 0) return undefined;
   // Literals first: they rule out most templates without making anything.
   for (let i = 0; i < pieces.length; i++) {
     const piece = pieces[i] as Piece;
@@ -100,22 +104,17 @@ function match(template: Template, segments: readonly string[]): Params | undefi
   return params;
 }
 
-/** Paths of more segments share one list; no template has as many pieces. */
-const maxCounted = 16;
-
 /** Routes of one format, in their order; throws on a template that can't be understood. */
 export function compileRoutes(routes: readonly Route[]): Router {
   const templates = routes.map(compile);
-  const byCount = Array.from({ length: maxCounted + 1 }, (_, count) =>
-    templates.filter(({ pieces, many }) =>
-      many === -1 ? pieces.length === count : pieces.length <= count || count === maxCounted,
-    ),
+  const byCount = Array.from({ length: manySegments + 1 }, (_, count) =>
+    templates.filter(({ pieces, many }) => (many === -1 ? pieces.length === count : pieces.length <= count)),
   );
   return {
     find(method, rawPath, accept) {
       const segments = decodePath(rawPath);
       const wanted = method === 'HEAD' ? 'GET' : method;
-      const candidates = byCount[Math.min(segments.length, maxCounted)] as readonly Template[];
+      const candidates = byCount[Math.min(segments.length, manySegments)] as readonly Template[];
       for (const template of candidates) {
         if (template.method !== wanted) continue;
         const params = match(template, segments);

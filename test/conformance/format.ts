@@ -270,6 +270,17 @@ function describeDocument(format: Format, router: Router, sample: DocumentSample
       expect(Number.isSafeInteger(type.limit)).toBe(true);
     });
 
+    it('says which forms of it upstream may have', () => {
+      const forms = type.representations;
+      if (!forms) return;
+      for (const variant of [...all, 'no such variant']) expect(forms.all).toContain(forms.of(variant));
+      for (const form of forms.all) {
+        expect(forms.accept(form)).toMatch(/^[\x21-\x7e]+\/[\x20-\x7e]+$/);
+        expect(forms.all).toEqual(expect.arrayContaining([...forms.coveredBy(form), forms.arrived(form, origin)]));
+        expect(forms.coveredBy(form)).not.toContain(form);
+      }
+    });
+
     it.each(garbageFor(sample.bytes))('is not %s', (_name, bytes) => {
       if (sample.verbatim && _name === 'a message') return;
       expect(() => read(bytes)).toThrow(Error);

@@ -51,6 +51,7 @@ describe('a template', () => {
       `/${'a/'.repeat(40)}end`,
       { path: 'a/'.repeat(40).slice(0, -1) },
     ],
+    ['fifteen segments and no more', `/${'a/'.repeat(14)}{b}`, `/${'a/'.repeat(15)}a`, undefined],
     ['too many segments for a counted template', '/{a}/{b}', `/${'a/'.repeat(40)}end`, undefined],
   ])('takes %s', (_name, path, raw, params) => {
     expect(compileRoutes([route('it', path)]).find('GET', raw, take)).toEqual(params && { id: 'it', params });
@@ -63,6 +64,7 @@ describe('a template', () => {
     ['with a nameless parameter', '/{}'],
     ['with one name twice', '/{a}/{a}'],
     ['with two parameters of several segments', '/{a+}/x/{b+}'],
+    ['with more segments than anybody needs', `/${'a/'.repeat(15)}{b+}`],
   ])('%s is refused', (_name, path) => {
     expect(() => compileRoutes([route('bad', path)])).toThrow('Route bad');
   });

@@ -83,8 +83,8 @@ function digestsOf(dist: Json): readonly Digest[] {
 
 /** Registries behind a TLS proxy that was set up wrongly hand out `http:` addresses of themselves. */
 function locate(tarball: string, from: URL): string | undefined {
-  if (!URL.canParse(tarball, from)) return undefined;
-  const url = new URL(tarball, from);
+  const url = URL.parse(tarball, from.href);
+  if (!url) return undefined;
   if (url.protocol === 'http:' && from.protocol === 'https:' && url.host === from.host) url.protocol = 'https:';
   return url.href;
 }
@@ -301,7 +301,7 @@ function encodeAbbreviated(doc: Packument, base: string): Body {
 function encodeVersion({ json }: Packument, wanted: string, base: string): Body | undefined {
   const versions = objectAt(json, 'versions');
   const tags = objectAt(json, 'dist-tags');
-  const tagged = Object.hasOwn(tags, wanted) ? tags[wanted] : undefined;
+  const tagged = tags[wanted];
   const version = Object.hasOwn(versions, wanted) ? wanted : typeof tagged === 'string' ? tagged : undefined;
   if (version === undefined || !Object.hasOwn(versions, version)) return undefined;
   return jsonBody(rewritten(versions[version] as Json, json.name, version, base));
@@ -320,6 +320,7 @@ export const packument: DocumentType<Packument> = {
   id: 'packument',
   limit,
   representations: {
+    all: ['full', 'abbreviated'],
     of: (variant) => (variant === 'abbreviated' ? 'abbreviated' : 'full'),
     accept: (representation) =>
       representation === 'abbreviated' ? `${abbreviatedType}; q=1.0, application/json; q=0.8, */*` : 'application/json',
