@@ -105,6 +105,7 @@ class BatchedIndex implements Index {
   #flushing: Promise<void> | undefined;
   #waiting = 0;
   #failing = false;
+  #closed = false;
   #purgedAt: number;
 
   constructor(backend: Backend, clock: () => number) {
@@ -129,6 +130,7 @@ class BatchedIndex implements Index {
   async flush(): Promise<void> {
     // A flush under way may have begun before the caller's last write.
     while (this.#flushing) await this.#flushing;
+    if (this.#closed) return;
     this.#flushing = this.#flush();
     try {
       await this.#flushing;
@@ -151,11 +153,14 @@ class BatchedIndex implements Index {
 
   async close(): Promise<void> {
     await this.flush();
+    this.#closed = true;
     clearTimeout(this.#timer);
     await this.#backend.close();
   }
 
   #changed(): void {
+    // What a late reader still touches is lost, and no loss.
+    if (this.#closed) return;
     this.#waiting += 1;
     if (this.#waiting === flushAt && !this.#failing) setImmediate(() => this.#flushLater());
     if (this.#timer) return;

@@ -16,6 +16,7 @@ export class StagingArea {
   readonly #disk: Disk;
   #owner: Promise<Owner> | undefined;
   #count = 0;
+  #closed = false;
 
   constructor(root: string, disk: Disk) {
     this.#path = join(root, folder);
@@ -24,6 +25,7 @@ export class StagingArea {
 
   /** Path of a new file. Rejects while the disk does not let this process have a lock file; the next call tries again. */
   async next(): Promise<string> {
+    if (this.#closed) throw new Error('the store is closed');
     this.#owner ??= this.#enter();
     try {
       const { name } = await this.#owner;
@@ -46,6 +48,7 @@ export class StagingArea {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     const own = await this.#owner?.catch(() => undefined);
     this.#owner = undefined;
     if (!own) return;

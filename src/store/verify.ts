@@ -151,7 +151,7 @@ async function checkBlob(check: Check, object: ListedObject): Promise<void> {
   const hex = hexOfBlobName(object.name);
   if (!hex) return quarantine(check, object.name, '', 'no blob belongs here');
   try {
-    const found = await hashObject(check.objects, object.name);
+    const found = await hashTwiceIfNeeded(check.objects, object.name);
     // Evicted or collected since it was listed.
     if (!found) return;
     check.checked += 1;
@@ -161,6 +161,16 @@ async function checkBlob(check: Check, object: ListedObject): Promise<void> {
   } catch (error) {
     if (codeOf(error) !== 'EIO') throw error;
     await quarantine(check, object.name, `sha256:${hex}`, 'it cannot be read (EIO)');
+  }
+}
+
+/** One failed read may be an accident; the second is damage. */
+async function hashTwiceIfNeeded(objects: Objects, name: string): ReturnType<typeof hashObject> {
+  try {
+    return await hashObject(objects, name);
+  } catch (error) {
+    if (codeOf(error) !== 'EIO') throw error;
+    return hashObject(objects, name);
   }
 }
 

@@ -1,11 +1,13 @@
 /** A store in a folder of its own, closed and removed when the test ends. */
 import { onTestFinished } from 'vitest';
-import { type Digest, digestOf } from '../../src/core/digest.ts';
+import type { Digest } from '../../src/core/digest.ts';
 import { type EventName, type Events, subscribe } from '../../src/core/events.ts';
 import { type Disk, disk } from '../../src/store/disk.ts';
 import type { StoredEntry } from '../../src/store/entries.ts';
 import { openStore, type Store, type StoreOptions } from '../../src/store/store.ts';
 import { temporaryFolder } from '../support/folder.ts';
+
+export { bytesOf, digestFor } from './named-bytes.ts';
 
 export async function folder(): Promise<string> {
   const { path, remove } = await temporaryFolder('larder-store');
@@ -19,16 +21,6 @@ export async function opened(options: Partial<StoreOptions> = {}): Promise<Store
   const store = await openStore({ keepFreeBytes: 0, ...options, path });
   onTestFinished(() => store.close());
   return Object.assign(store, { path });
-}
-
-/** Bytes that differ by name. */
-export function bytesOf(name: string, size = 1000): Buffer {
-  const bytes = Buffer.alloc(size, `${name}|`);
-  return bytes;
-}
-
-export function digestFor(name: string, size = 1000): Digest {
-  return digestOf(bytesOf(name, size));
 }
 
 export function entryFor(digest: Digest | undefined, more: Partial<StoredEntry> = {}): StoredEntry {
