@@ -120,6 +120,8 @@ export interface DocumentType<T> {
 
 /** One document, several forms at the upstream (npm: full and abbreviated). Each form is an entry of its own. */
 export interface Representations {
+  /** Every form there is. */
+  readonly all: readonly string[];
   /** Which form answers this variant. */
   of(variant: string): string;
   /** Accept header that asks for it. */

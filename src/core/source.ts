@@ -10,7 +10,11 @@ export interface Asking {
   readonly head?: boolean;
   /** Caches are passed by: `revalidate` asks with validators, `unconditional` without. */
   readonly fresh?: 'revalidate' | 'unconditional';
+  /** What a fresh look is for: the same thing is not looked for again before a negative answer would expire. */
+  readonly lookingFor?: string;
   readonly priority?: 'client' | 'background';
+  /** `Via` of the request (RFC 9110, 7.6.3), passed on so that whoever is asked can recognise a circle. */
+  readonly via?: string;
   /** The policy gate: throws the refusal. Asked before a byte of an artifact is fetched or answered. */
   readonly admit?: (facts: VersionFacts) => void;
 }
@@ -54,6 +58,8 @@ export interface FoundDocument {
   readonly freshUntil: number;
   readonly checkedAt: number;
   readonly lastModified?: string;
+  /** Whether this is still what the source would answer with; cheap. */
+  isCurrent(): boolean;
   bytes(): Promise<Uint8Array>;
   /** What it links to, if its kind links at all. */
   links(): Promise<readonly Link[]>;

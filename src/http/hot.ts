@@ -21,6 +21,8 @@ export interface HotAnswer {
   readonly format: string;
   readonly route: string;
   readonly outcome: Outcome;
+  /** Whether it may still be used, beside the time. */
+  readonly keepWhile: (() => boolean) | undefined;
   /** Told now and then that the answer is in use. */
   readonly touch: (() => void) | undefined;
 }
@@ -57,7 +59,7 @@ export class HotAnswers {
 
   #isFresh(answer: HotAnswer): boolean {
     const now = this.#now();
-    if (answer.until <= now) return false;
+    if (answer.until <= now || answer.keepWhile?.() === false) return false;
     if (answer.touch && now - (this.#touchedAt.get(answer) ?? 0) > touchEveryMs) {
       this.#touchedAt.set(answer, now);
       answer.touch();

@@ -70,7 +70,11 @@ export function createServer(options: ServerOptions): HttpServer {
   const app = createApp(options, hot, baseOf, prefix);
   const viaKoa = app.callback();
 
+  /** The last response begun on a connection. */
+  const pending = new WeakMap<object, ServerResponse>();
+
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
+    pending.set(req.socket, res);
     if (!answerHot(req, res, hot, baseOf)) void viaKoa(req, res);
   }
 
@@ -80,11 +84,13 @@ export function createServer(options: ServerOptions): HttpServer {
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // How late the limits above may be noticed.
+    connectionsCheckingInterval: Math.min(5_000, Math.ceil(limits.headersTimeoutMs / 4)),
     noDelay: true,
   };
   const plain = http.createServer(settings, onRequest);
   plain.on('checkContinue', onRequest);
-  plain.on('clientError', answerMalformed);
+  plain.on('clientError', (error, socket) => answerMalformed(error, socket as net.Socket, pending.get(socket)));
   let front: net.Server;
   if (tls) {
     const secure = http2.createSecureServer({ ...tls, ...settings, allowHTTP1: true, minVersion: 'TLSv1.2' });
@@ -100,6 +106,7 @@ export function createServer(options: ServerOptions): HttpServer {
       server: plain,
       hot,
       baseOf,
+      headersTimeoutMs: limits.headersTimeoutMs,
       keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
       headerBytes: limits.headerBytes,
       urlBytes: limits.urlBytes,
@@ -272,10 +279,16 @@ function refuseExcess(ctx: Context, { limits, via }: ServerOptions): void {
       'Larder is not a forward proxy: set it as the registry of your client, not as its HTTP proxy.',
     );
   }
+  const hosts = ctx.req.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length > 1) {
+    throw new Problem('bad_request', 'The request has more than one Host header (RFC 9112, 3.2).', {
+      headers: { connection: 'close' },
+    });
+  }
   if (single(ctx.req.headers.via)?.includes(via)) {
     throw new Problem(
       'loop',
-      'This request has been here before: an upstream of this server points back to it. Correct the address of that upstream in the configuration.',
+      'This request has come in a loop: an upstream of this server points back to it. Correct the address of that upstream in the configuration.',
     );
   }
 }
@@ -360,6 +373,7 @@ async function keepIfHot(
     format: repository.format.id,
     route: handled.route,
     outcome: repeated.outcome,
+    keepWhile: answer.keepWhile,
     touch: answer.touch,
   });
   return ready;
@@ -465,10 +479,14 @@ function publishRequest(req: IncomingMessage, res: ServerResponse, course: Cours
   });
 }
 
-/** What does not parse as HTTP never becomes a request: a short answer, and the connection ends. */
-function answerMalformed(error: NodeJS.ErrnoException, socket: net.Socket | import('node:stream').Duplex): void {
+/** What does not parse as HTTP never becomes a request: a short answer after those that are due, and the connection ends. */
+function answerMalformed(error: NodeJS.ErrnoException, socket: net.Socket, last: ServerResponse | undefined): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
+    return;
+  }
+  if (last && !last.writableFinished && !last.destroyed) {
+    last.once('close', () => socket.destroySoon());
     return;
   }
   const status =
@@ -478,7 +496,11 @@ function answerMalformed(error: NodeJS.ErrnoException, socket: net.Socket | impo
         ? '408 Request Timeout'
         : '400 Bad Request';
   const text = JSON.stringify({ error: `${status.slice(4)}: ${error.code ?? 'malformed'}` });
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close\r\n\r\n${text}`,
-  );
+  const headers = Object.entries({
+    'content-type': 'application/json',
+    ...packageHeaders,
+    'content-length': String(text.length),
+    connection: 'close',
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('')}\r\n${text}`);
 }

@@ -18,6 +18,8 @@ export interface WireOptions {
     readonly remoteAddress: string;
     readonly headers: Readonly<Record<string, string | undefined>>;
   }) => { readonly base: string; readonly remote: string };
+  /** For the first request of a connection; afterwards it may idle for the time below. */
+  readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly headerBytes: number;
   readonly urlBytes: number;
@@ -158,6 +160,8 @@ export function createWire(options: WireOptions): net.Server {
 
     const proceed = (): void => void socket.resume();
 
+    let answered = false;
+
     function read(chunk: Buffer): void {
       const startedAt = performance.now();
       const text = chunk.toString('latin1');
@@ -173,11 +177,15 @@ export function createWire(options: WireOptions): net.Server {
         }
         write(socket, head, found, startedAt);
         at = end + 4;
+        if (!answered) {
+          answered = true;
+          socket.setTimeout(options.keepAliveTimeoutMs);
+        }
       }
       if (socket.writableLength > waitingBytes) socket.pause();
     }
 
-    socket.setTimeout(options.keepAliveTimeoutMs);
+    socket.setTimeout(options.headersTimeoutMs);
     socket.on('timeout', broken);
     socket.on('error', broken);
     socket.on('end', ended);

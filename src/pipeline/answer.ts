@@ -15,6 +15,8 @@ export interface Answer {
   readonly checkedAt?: number;
   /** Until when the very same bytes may be answered again without asking anybody; milliseconds since 1970 or `Infinity`. */
   readonly keepUntil?: number;
+  /** Asked each time a remembered answer is about to be used; cheap. */
+  readonly keepWhile?: () => boolean;
   /** Keeps what lies behind a remembered answer from looking unused. */
   readonly touch?: () => void;
 }

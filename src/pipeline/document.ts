@@ -67,7 +67,8 @@ export async function answerDocument(context: DocumentContext, ask: DocumentAsk)
   if (first.answer) return first.answer;
   // A projection that a stored copy lacks (a version, say) may have appeared since: look once more before saying no.
   if (first.mayBeOld) {
-    const second = await attempt(context, ask, { ...ask.asking, fresh: 'revalidate' });
+    const lookingFor = want.variant ?? '';
+    const second = await attempt(context, ask, { ...ask.asking, fresh: 'revalidate', lookingFor });
     if (second.answer) return second.answer;
   }
   throw first.offline ?? notHere(repository, want.name ?? want.path, want.variant);
@@ -105,7 +106,9 @@ async function attempt(context: DocumentContext, ask: DocumentAsk, asking: Askin
       etag,
       ...(lastModified === undefined ? {} : { lastModified }),
       checkedAt: Math.min(...found.map((one) => one.checkedAt)),
-      ...(want.fresh || made.status !== 200 ? {} : { keepUntil: freshUntil }),
+      ...(want.fresh || made.status !== 200
+        ? {}
+        : { keepUntil: freshUntil, keepWhile: () => found.every((one) => one.isCurrent()) }),
     },
   };
 }

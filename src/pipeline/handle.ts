@@ -162,7 +162,9 @@ async function run(
   intent: Intent,
 ): Promise<Answer> {
   const head = request.method === 'HEAD';
-  const asking = { requestId: request.id, ...(head ? { head } : {}) };
+  const { via } = request.headers;
+  const plain = { requestId: request.id, ...(via === undefined ? {} : { via }) };
+  const asking = { ...plain, ...(head ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':
       return answerArtifact(repository, intent, asking, context.now);
@@ -173,7 +175,7 @@ async function run(
         want: intent,
         base: request.base,
         coding: request.coding,
-        asking: { requestId: request.id },
+        asking: plain,
       });
     case 'checksum':
       return answerChecksum(context, repository, request, intent);

@@ -17,7 +17,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Download, DownloadHead, Downloads } from '../upstream/download.ts';
-import { type RemoteDocuments, refuseStatus } from './remote-document.ts';
+import { type RemoteDocuments, refuseStatus, viaOf } from './remote-document.ts';
 
 export interface RemoteArtifactOptions {
   readonly id: string;
@@ -121,7 +121,11 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     if (!document) return undefined;
     const link = await documents.link(document, want.path);
     if (link || asking.fresh || (document.outcome !== 'hit' && document.outcome !== 'stale')) return link;
-    const newer = await documents.find(want.describedBy, { ...asking, fresh: 'revalidate' });
+    const newer = await documents.find(want.describedBy, {
+      ...asking,
+      fresh: 'revalidate',
+      lookingFor: want.path,
+    });
     return newer && documents.link(newer, want.path);
   }
 
@@ -160,6 +164,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
       url: target.url,
       linked: target.linked,
       headers: {
+        ...viaOf(asking),
         ...(conditional && previous.etag ? { 'if-none-match': previous.etag } : {}),
         ...(conditional && previous.lastModified ? { 'if-modified-since': previous.lastModified } : {}),
       },
@@ -223,7 +228,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
       method: 'HEAD',
       url: target.url,
       linked: target.linked,
-      headers: { 'accept-encoding': 'identity' },
+      headers: { 'accept-encoding': 'identity', ...viaOf(asking) },
       requestId: asking.requestId,
     });
     reply.discard();
@@ -254,7 +259,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     asking: Asking,
   ): Promise<FoundArtifact | undefined> {
     if (want.describedBy && !asking.fresh) {
-      const again = { ...asking, fresh: 'unconditional' } as const;
+      const again = { ...asking, fresh: 'unconditional', lookingFor: `the bytes of ${want.path}` } as const;
       const newer = await targetOf(want, again);
       if (newer && (newer.url !== target.url || newer.expected.join() !== target.expected.join())) {
         return fetched(want, newer, undefined, again);

@@ -64,7 +64,7 @@ interface Held {
 
 /** What a question to upstream came to. `bytes` only while the disk takes nothing in. */
 interface Refreshed {
-  readonly outcome: 'miss' | 'revalidated';
+  readonly outcome: 'hit' | 'miss' | 'revalidated';
   readonly held: Held;
   readonly bytes?: Buffer;
 }
@@ -81,8 +81,10 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     maxSize: linksInMemory,
     sizeCalculation: (links) => links.size + 1,
   });
-  /** Which links belong to a document now, for looks that may not wait. */
-  const current = new LRUCache<string, string>({ max: 10_000 });
+  /** What each representation is answered with now. */
+  const current = new LRUCache<string, string>({ max: 20_000 });
+  /** What was looked for in vain, so that the same question does not cost another request each time. */
+  const looks = new LRUCache<string, number>({ max: 10_000 });
 
   function slotOf(want: Document, representation: string): Slot {
     return {
@@ -159,7 +161,8 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       return read;
     };
     const key = contentKey(slot, digest);
-    current.set(currentKey(slot.want), key);
+    const place = placeOf(slot);
+    current.set(place, key);
     return {
       outcome,
       key,
@@ -169,13 +172,14 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         outcome === 'stale' || outcome === 'offline' || inMemory ? 0 : entry.checkedAt + options.freshness.ttlMs,
       checkedAt: entry.checkedAt,
       ...(entry.lastModified === undefined ? {} : { lastModified: entry.lastModified }),
+      isCurrent: () => current.get(place) === key,
       bytes,
       links: () => learned(held, bytes),
       firstSeen: async () => (await seenFacts.get(seenKey(slot.want))) ?? {},
     };
   }
 
-  const currentKey = (want: Document): string => `${want.type.id}\n${want.path}`;
+  const placeOf = ({ want, representation }: Slot): string => `${want.type.id}\n${representation}\n${want.path}`;
   const seenKey = (want: Document): string => `${upstream.identity}\n${want.type.id}\n${want.path}`;
 
   async function noteFirstSeen(want: Document, links: readonly Link[]): Promise<void> {
@@ -226,6 +230,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         upstream,
         url,
         headers: {
+          ...viaOf(asking),
           ...(accept === undefined ? {} : { accept }),
           ...(conditional && previous.etag ? { 'if-none-match': previous.etag } : {}),
           ...(conditional && previous.lastModified ? { 'if-modified-since': previous.lastModified } : {}),
@@ -241,6 +246,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
           result = await take(slot, stage, facts);
+          if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
       }),
     );
@@ -333,9 +339,33 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     const key = `${slot.key.path}\n${slot.representation}`;
     const running = flights.get(key);
     if (running) return { refreshed: await running, joined: true };
-    const flight = ask(slot, held?.slot === slot ? held.entry : undefined, asking).finally(() => flights.delete(key));
+    const flight = lookAgain(want, held, asking)
+      .then((newer) => newer ?? ask(slot, held?.slot === slot ? held.entry : undefined, asking))
+      .finally(() => flights.delete(key));
     flights.set(key, flight);
     return { refreshed: await flight, joined: false };
+  }
+
+  /** Between the look into the store and the start of a flight another one may have landed. */
+  async function lookAgain(want: Document, held: Held | undefined, asking: Asking): Promise<Refreshed | undefined> {
+    if (asking.fresh) return undefined;
+    const latest = await stored(want);
+    const isNewer =
+      latest && latest.entry.checkedAt >= (held?.entry.checkedAt ?? 0) && verdictOn(latest.entry) === 'fresh';
+    return isNewer ? { outcome: 'hit', held: latest } : undefined;
+  }
+
+  /** A look out of turn brought another document: what is kept of it in other forms is due for a look as well. */
+  async function doubtOtherForms({ want, representation }: Slot): Promise<void> {
+    for (const form of want.type.representations?.all ?? []) {
+      if (form === representation) continue;
+      const other = slotOf(want, form);
+      const entry = await store.entries.get(other.key);
+      if (entry?.status !== 200) continue;
+      const due = now() - options.freshness.ttlMs - options.freshness.staleWhileRevalidateMs;
+      store.entries.touch(other.key, { ...entry, checkedAt: Math.min(entry.checkedAt, due) });
+      current.delete(placeOf(other));
+    }
   }
 
   /** Waits for upstream as long as a client with a stale copy at hand should. */
@@ -368,7 +398,18 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     return found(held, joined && outcome === 'miss' ? 'joined' : outcome, bytes);
   }
 
-  async function find(want: Document, asking: Asking): Promise<FoundDocument | undefined> {
+  /** Whether somebody looked for the same thing a moment ago; if not, this look is noted. */
+  function lookedLately(want: Document, lookingFor: string): boolean {
+    const key = `${want.type.id}\n${want.path}\n${lookingFor}`;
+    const at = looks.get(key);
+    if (at !== undefined && Math.abs(now() - at) < options.negativeTtlMs) return true;
+    looks.set(key, now());
+    return false;
+  }
+
+  async function find(want: Document, wanted: Asking): Promise<FoundDocument | undefined> {
+    const { fresh, lookingFor, ...plain } = wanted;
+    const asking: Asking = fresh && lookingFor !== undefined && lookedLately(want, lookingFor) ? plain : wanted;
     const held = await stored(want);
     if (options.offline) {
       const kept = held && (await found(held, 'offline'));
@@ -410,8 +451,12 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   return {
     find,
     knownLink(want, path) {
-      const key = current.get(currentKey(want));
-      return key === undefined ? undefined : linkMaps.peek(key)?.get(path);
+      for (const representation of representationsOf(want)) {
+        const key = current.get(placeOf(slotOf(want, representation)));
+        const link = key === undefined ? undefined : linkMaps.peek(key)?.get(path);
+        if (link) return link;
+      }
+      return undefined;
     },
     async link(document, path) {
       const map = linkMaps.get(document.key) ?? remember(document.key, await document.links());
@@ -440,6 +485,11 @@ function keptHeaders(
     if (value !== undefined) kept[name] = value;
   }
   return kept;
+}
+
+/** Whom the request came through, for whoever is asked next. */
+export function viaOf({ via }: Asking): { readonly via?: string } {
+  return via === undefined ? {} : { via };
 }
 
 async function readAll(stage: Stage, size: number): Promise<Buffer> {

@@ -9,7 +9,7 @@ import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Downloads } from '../upstream/download.ts';
 import { createRemoteArtifacts } from './remote-artifact.ts';
-import { createRemoteDocuments, type Learn } from './remote-document.ts';
+import { createRemoteDocuments, type Learn, viaOf } from './remote-document.ts';
 
 export interface RemoteOptions {
   /** The upstream's name. */
@@ -60,7 +60,7 @@ export function createRemote(options: RemoteOptions): Source {
       const reply = await upstream.ask({
         method: call.method,
         url: `${base}/${want.path}`,
-        headers: { 'accept-encoding': 'identity', ...call.headers },
+        headers: { 'accept-encoding': 'identity', ...call.headers, ...viaOf(asking) },
         ...(call.body ? { body: call.body } : {}),
         requestId: asking.requestId,
       });

@@ -33,6 +33,7 @@ export interface Head {
 
 /** `upstream` is the name for messages; `now` in milliseconds since the epoch. */
 export function verdictOn(upstream: string, { status, headers }: Head, now: number): Verdict {
+  if (status === 508) return fatal(circle(upstream));
   if (status === 401 || status === 403 || status === 407) return refusal(upstream, status);
   if (status >= 500 || status === 408 || status === 429) return outage(upstream, { status, headers }, now);
   if (status < 300 || status > 399 || status === 304) return { kind: 'answer' };
@@ -65,6 +66,12 @@ export function unavailable(upstream: string, words: string, waitMs: number, cau
 
 export function invalid(upstream: string, words: string, cause?: unknown): Problem {
   return new Problem('upstream_invalid', `The upstream "${upstream}" ${words}.`, { cause });
+}
+
+/** Our own kind says so when it recognises itself in `Via`. Asking again leads round the same circle. */
+function circle(upstream: string): Problem {
+  const message = `The upstream "${upstream}" leads in a loop: it points back to this server, directly or through others. Correct its address.`;
+  return new Problem('loop', message, { cause: causeOf(508) });
 }
 
 function refusal(upstream: string, status: number): Trouble {

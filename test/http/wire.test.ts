@@ -24,6 +24,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
     server,
     hot,
     baseOf: createBase({ trustedProxies: [] }),
+    headersTimeoutMs: 5_000,
     keepAliveTimeoutMs: 5_000,
     headerBytes: 16_384,
     urlBytes: 2_048,
@@ -42,6 +43,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
       format: 'npm',
       route: 'tarball',
       outcome: 'hit',
+      keepWhile: undefined,
       touch: undefined,
     },
   );
