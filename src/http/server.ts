@@ -129,6 +129,8 @@ export function createServer(options: ServerOptions): HttpServer {
           done();
         });
       });
+      // Node looks after slow requests from the moment a server listens; this one gets its connections from the wire.
+      plain.emit('listening');
       const bound = front.address() as net.AddressInfo;
       const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
@@ -147,6 +149,7 @@ async function closeGently(
   deadlineMs: number,
 ): Promise<void> {
   const closed = new Promise<void>((done) => front.close(() => done()));
+  plain.close();
   const deadline = performance.now() + deadlineMs;
   plain.closeIdleConnections();
   while (app.running.count > 0 && performance.now() < deadline) {
@@ -184,7 +187,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       id: requestIdOf(ctx.req.headers['x-request-id']),
       startedAt: performance.now(),
       tally: { bytesSent: 0, firstByteAt: undefined },
-      remote: '',
+      remote: ctx.req.socket.remoteAddress ?? '',
       repository: undefined,
       route: '-',
       outcome: '-',
@@ -197,7 +200,6 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       publishRequest(ctx.req, ctx.res, course);
     });
     try {
-      course.remote = baseOf(factsOf(ctx.req)).remote;
       refuseExcess(ctx, options);
       await next();
       if (ctx.respond !== false && ctx.status === 404 && ctx.body === undefined) throw noSuchAddress(ctx.path);
@@ -216,7 +218,8 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     const { repository, rest } = found;
     course.repository = repository;
     ctx.respond = false;
-    const { base } = baseOf(factsOf(ctx.req));
+    const { base, remote } = baseOf(factsOf(ctx.req));
+    course.remote = remote;
     const coding = codingFor(single(ctx.req.headers['accept-encoding']));
     const handled = await handle(
       options.context,
@@ -485,7 +488,8 @@ function answerMalformed(error: NodeJS.ErrnoException, socket: net.Socket, last:
     socket.destroy();
     return;
   }
-  if (last && !last.writableFinished && !last.destroyed) {
+  // Unless it is the very request being answered whose body does not come.
+  if (last?.req.complete && !last.writableFinished && !last.destroyed) {
     last.once('close', () => socket.destroySoon());
     return;
   }

@@ -67,7 +67,8 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
   });
 
   function factsOf(want: Artifact, more: { version?: string; publishedAt?: string }): VersionFacts {
-    const version = want.version ?? more.version;
+    // A path may be an alias, and then the version in it is not the one the document tells.
+    const version = more.version ?? want.version;
     return {
       ...(want.name === undefined ? {} : { name: want.name }),
       ...(version === undefined ? {} : { version }),
