@@ -19,8 +19,8 @@ export interface SetupTarget {
 }
 
 export interface SettingsFile {
-  /** Its name in a project's folder. */
-  readonly project: string;
+  /** Its name in a project's folder. Absent: these settings count only in the user's own file. */
+  readonly project?: string;
   /** Its path for all projects of a user, below the home folder unless absolute. */
   user(environment: Readonly<Record<string, string | undefined>>): string;
   readonly syntax: 'ini' | 'yarnrc' | 'yaml' | 'toml';

@@ -1,0 +1,142 @@
+import { ConfigError, loadConfig, type Mistake } from '../config/load.ts';
+import { withoutCredentials } from '../config/mistakes.ts';
+import type { Config, SourceConfig } from '../config/schema.ts';
+import { formatSize } from '../config/units.ts';
+import { loadFormat } from '../formats/load.ts';
+import { type Command, configOption, exitCodes, jsonOption, say, sayJson } from './command.ts';
+import { serverUrl } from './server-url.ts';
+
+export const command: Command = {
+  name: 'check',
+  summary: 'Checks the configuration and says what would run.',
+  details: 'Exits with 2 and names every mistake if there are any. Secrets are never printed.',
+  options: { config: configOption, json: jsonOption },
+  async run(input) {
+    const config = await loadConfig(input.text('config'));
+    await checkOptions(config);
+    const facts = describe(config);
+    if (input.flag('json')) sayJson(facts);
+    else say(printed(facts));
+    return exitCodes.done;
+  },
+};
+
+/** The same command may give another answer below npm, so it says so. */
+const npmHint = ' (started by npm, as npm start does, Larder takes over the registry that npm is set to)';
+
+/** Only a format knows its own settings. */
+async function checkOptions(config: Config): Promise<void> {
+  const mistakes: Mistake[] = [];
+  for (const [org, { repositories }] of Object.entries(config.orgs)) {
+    for (const [name, repository] of Object.entries(repositories)) {
+      const format = await loadFormat(repository.format);
+      const path = `orgs.${org}.repositories.${name}.options`;
+      const names = Object.keys(repository.options);
+      try {
+        format.configure?.(repository.options);
+        if (!format.configure && names.length > 0) {
+          mistakes.push({ path, message: `format ${format.id} has no options, so not ${names.join(', ')}` });
+        }
+      } catch (error) {
+        mistakes.push({ path, message: (error as Error).message });
+      }
+    }
+  }
+  if (mistakes.length > 0) throw new ConfigError(config.file, mistakes);
+}
+
+interface Facts {
+  readonly file: string;
+  readonly url: string;
+  readonly listen: string;
+  readonly storage: { readonly path: string; readonly maxSizeBytes?: number };
+  readonly index: string;
+  readonly repositories: readonly {
+    readonly name: string;
+    readonly format: string;
+    readonly url: string;
+    readonly sources: readonly string[];
+  }[];
+  readonly upstreams: readonly {
+    readonly name: string;
+    readonly url: string;
+    readonly from: string;
+    readonly credentials?: string;
+    readonly proxy?: string;
+  }[];
+  readonly notes: readonly string[];
+}
+
+function describe(config: Config): Facts {
+  const { host, port } = config.server.listen;
+  const url = serverUrl(config.server);
+  return {
+    file: config.file,
+    url,
+    listen: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+    storage: {
+      path: config.storage.path,
+      ...(config.storage.maxSizeBytes !== undefined && { maxSizeBytes: config.storage.maxSizeBytes }),
+    },
+    index: withoutCredentials(config.index),
+    repositories: Object.entries(config.orgs).flatMap(([org, { repositories }]) =>
+      Object.entries(repositories).map(([name, { format, sources }]) => ({
+        name: `${org}/${name}`,
+        format,
+        url: `${url}/${org}/${name}/`,
+        sources: sources.map(sourceText),
+      })),
+    ),
+    upstreams: Object.values(config.upstreams).map(({ name, url: address, from, auth, proxy }) => ({
+      name,
+      url: address,
+      from,
+      ...(auth && { credentials: 'bearer' in auth ? 'bearer token' : `user ${auth.username}` }),
+      ...(proxy !== undefined && { proxy: withoutCredentials(proxy) }),
+    })),
+    notes: config.notes,
+  };
+}
+
+function sourceText(source: SourceConfig): string {
+  const claims = source.claims.length === 0 ? '' : `, alone for ${source.claims.join(', ')}`;
+  switch (source.kind) {
+    case 'remote':
+      return `upstream ${source.upstream}${source.offline ? ', offline' : ''}${claims}`;
+    case 'repository':
+      return `repository ${source.repository}${claims}`;
+    case 'hosted':
+      return `hosted here${claims}`;
+  }
+}
+
+function printed(facts: Facts): string {
+  const { storage } = facts;
+  const limit =
+    storage.maxSizeBytes === undefined ? 'as much as the disk holds' : `at most ${formatSize(storage.maxSizeBytes)}`;
+  const lines = [
+    `Configuration  ${facts.file}`,
+    `Listens on     ${facts.listen}`,
+    `Address        ${facts.url}`,
+    `Stores in      ${storage.path}, ${limit}`,
+    `Index          ${facts.index}`,
+    '',
+    'Repositories',
+    ...facts.repositories.flatMap(({ format, url, sources }) => [
+      `  ${url}  (${format})`,
+      ...sources.map((source) => `    from ${source}`),
+    ]),
+    '',
+    'Upstreams',
+    ...facts.upstreams.flatMap(({ name, url, from, credentials, proxy }) => [
+      `  ${name}  ${url}`,
+      `    address: ${from}${name === 'npmjs' && from === 'well known' && !process.env.npm_execpath ? npmHint : ''}`,
+      ...(credentials === undefined ? [] : [`    credentials: ${credentials}`]),
+      ...(proxy === undefined ? [] : [`    proxy: ${proxy}`]),
+    ]),
+    ...(facts.notes.length === 0 ? [] : ['', 'Worth knowing', ...facts.notes.map((note) => `  ${note}`)]),
+    '',
+    'No mistakes.',
+  ];
+  return lines.join('\n');
+}

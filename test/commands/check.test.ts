@@ -1,0 +1,106 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultUrl } from 'registry-url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
+import { larder } from './larder.ts';
+
+let folder: TemporaryFolder;
+
+beforeAll(async () => {
+  folder = await temporaryFolder('larder-check');
+});
+
+afterAll(() => folder.remove());
+
+async function write(text: string): Promise<string> {
+  const file = join(folder.path, 'larder.yaml');
+  await writeFile(file, text);
+  return file;
+}
+
+it('says what the default configuration would run', async () => {
+  const { code, out, err } = await larder(['check'], { cwd: folder.path });
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toContain('http://localhost:5273/public/npm/  (npm)\n    from upstream npmjs');
+  expect(out).toContain(`npmjs  ${defaultUrl.replace(/\/$/, '')}\n    address: well known`);
+  expect(out).toContain(`Stores in      ${folder.path}/data, at most 50 GB`);
+  expect(out).toMatch(/\nNo mistakes\.\n$/);
+});
+
+it('says where the npm registry was taken from', async () => {
+  const inherited = await larder(['check', '--json'], {
+    env: { npm_config_registry: 'https://mirror.example.com/npm/' },
+  });
+  expect(JSON.parse(inherited.out).upstreams).toEqual([
+    {
+      name: 'npmjs',
+      url: 'https://mirror.example.com/npm',
+      from: 'npm_config_registry, the registry that npm itself is set to use',
+    },
+  ]);
+  const own = await larder(['check', '--json'], { env: { npm_config_registry: 'http://localhost:5273/public/npm/' } });
+  expect(JSON.parse(own.out)).toMatchObject({
+    upstreams: [{ name: 'npmjs', from: 'well known' }],
+    notes: [expect.stringContaining('Larder itself')],
+  });
+});
+
+it('reads the file that LARDER_CONFIG names', async () => {
+  const file = await write('server: { listen: 127.0.0.1:1 }');
+  const { out } = await larder(['check', '--json'], { env: { LARDER_CONFIG: file } });
+  expect(JSON.parse(out)).toMatchObject({
+    file,
+    listen: '127.0.0.1:1',
+    notes: [expect.stringContaining('no repository')],
+  });
+});
+
+it('prints no secret', async () => {
+  const file = await write(`
+index: redis://:hunter2@host:6379/0
+upstreams:
+  a: { url: https://a.example.com, auth: { bearer: '\${SECRET}' }, proxy: 'http://me:hunter2@proxy.example.com' }
+  b: { url: https://b.example.com, auth: { username: larder, password: hunter2 } }
+`);
+  for (const args of [['check'], ['check', '--json']]) {
+    const { code, out, err } = await larder([...args, '--config', file], { env: { SECRET: 'hunter2' } });
+    expect(code).toBe(0);
+    expect(out + err).not.toContain('hunter2');
+    expect(out).toContain('bearer token');
+    expect(out).toContain('user larder');
+  }
+});
+
+it('names every mistake with its line on standard error, and exits with 2', async () => {
+  const file = await write('server:\n  drain: soon\nstorge: {}\n');
+  const { code, out, err } = await larder(['check', '--config', file]);
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  expect(err).toBe(
+    `${file}:2:3: server.drain: "soon" is not a duration; write a number and one of ms, s, m, h, d, such as 30s\n` +
+      `${file}:3:1: storge: unknown key; did you mean "storage"?\n`,
+  );
+});
+
+it("checks the formats' own settings", async () => {
+  const file = await write(`
+upstreams: { a: { url: 'https://a.example.com' } }
+orgs:
+  public:
+    repositories:
+      files: { format: generic, sources: [{ remote: a }], options: { imutable: ['x/**'] } }
+      npm: { format: npm, sources: [{ remote: npmjs }], options: { x: 1 } }
+`);
+  const { code, err } = await larder(['check', '--config', file]);
+  expect(code).toBe(2);
+  expect(err).toContain('orgs.public.repositories.files.options: imutable');
+  expect(err).toContain('orgs.public.repositories.npm.options: ');
+});
+
+it('takes relative paths from the working directory', async () => {
+  const cwd = join(folder.path, 'elsewhere');
+  await mkdir(cwd);
+  const file = await write('storage: { path: ./here }');
+  const { out } = await larder(['check', '--json', '--config', file], { cwd });
+  expect(JSON.parse(out).storage.path).toBe(join(cwd, 'here'));
+});
