@@ -15,13 +15,18 @@ export interface AgentSettings {
   readonly connectTimeoutMs: number;
   readonly concurrency: number;
   readonly proxy?: string;
-  /** PEM; trusted besides the usual authorities, because redirects lead to the public internet. */
+  /** PEM. */
   readonly ca?: string;
+}
+
+/** The usual ones stay, because redirects lead to the public internet. */
+export function authoritiesWith(ca: string): string[] {
+  return [...getCACertificates('default'), ca];
 }
 
 /** Behind a proxy `lookup` is not used: names are resolved there. */
 export function openAgent(settings: AgentSettings, lookup: LookupFunction): Dispatcher {
-  const tls = settings.ca === undefined ? {} : { ca: [...getCACertificates('default'), settings.ca] };
+  const tls = settings.ca === undefined ? {} : { ca: authoritiesWith(settings.ca) };
   const options = {
     connections: settings.concurrency,
     pipelining: 1,

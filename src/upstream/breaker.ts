@@ -13,6 +13,8 @@ export type BreakerState = 'closed' | 'open' | 'half-open';
 
 /** One request that was let through. What it reports counts only while the breaker is in the same generation. */
 export interface Pass {
+  /** Only a probe has one: its answer is worth nothing later, and its connection is wanted for the next. */
+  readonly timeoutMs?: number;
   succeed(): void;
   fail(): void;
   /** It says nothing about the origin: the client left, or the request was never sent. */
@@ -94,6 +96,7 @@ export function createBreaker(settings: BreakerSettings, { clock, onChange }: Br
       if (generation === own) act();
     }
     return {
+      timeoutMs: settings.probeTimeoutMs,
       succeed: () => settle(() => change('closed')),
       fail: () => settle(() => open(clock())),
       // The next request probes at once.

@@ -5,7 +5,6 @@
 import type { LookupFunction } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { publish } from '../core/events.ts';
-import { Problem } from '../core/problem.ts';
 import type { Body } from './body.ts';
 import type { BreakerSettings } from './breaker.ts';
 import { authorizationOf, type Credentials, identityOf, splitUrl } from './credentials.ts';
@@ -108,23 +107,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const clock = options.clock ?? Date.now;
   const lanes = createLanes({ clock, lookup: options.lookup });
   const shared: Shared = { options, clock, lanes, pauses: createPauses(clock) };
-  let isClosed = false;
-
-  function open(settings: UpstreamSettings): Upstream {
-    const upstream = openUpstream(settings, shared);
-    async function ask(wanted: Ask): Promise<Reply> {
-      if (isClosed) throw new Problem('busy', 'Larder is shutting down.', { retryAfterSeconds: 5 });
-      return upstream.ask(wanted);
-    }
-    return { ...upstream, ask };
-  }
-
-  async function close(): Promise<void> {
-    isClosed = true;
-    await lanes.close();
-  }
-
-  return { open, close };
+  return { open: (settings) => openUpstream(settings, shared), close: lanes.close };
 }
 
 function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses }: Shared): Upstream {
@@ -171,7 +154,6 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
   }
 
   async function ask(wanted: Ask): Promise<Reply> {
-    wanted.signal?.throwIfAborted();
     const first = parse(wanted.url);
     if (!wanted.linked && hasDotSegment(wanted.url)) throw invalid(name, 'would be asked outside of its own folder');
     const maxRetries = wanted.method === 'POST' ? 0 : (wanted.retries ?? settings.retries);

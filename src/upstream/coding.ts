@@ -25,13 +25,13 @@ const maxRatio = 250;
 
 type Coding = 'gzip' | 'deflate' | 'br' | 'zstd';
 
-const names: Readonly<Record<string, Coding>> = {
-  gzip: 'gzip',
-  'x-gzip': 'gzip',
-  deflate: 'deflate',
-  br: 'br',
-  zstd: 'zstd',
-};
+const names: ReadonlyMap<string, Coding> = new Map([
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['deflate', 'deflate'],
+  ['br', 'br'],
+  ['zstd', 'zstd'],
+]);
 
 export interface DecodeLimits {
   /** Of the decoded body; one byte more is an error. */
@@ -73,7 +73,7 @@ function codingsOf(contentEncoding: string | undefined): Coding[] {
   for (const part of (contentEncoding ?? '').split(',')) {
     const name = part.trim().toLowerCase();
     if (name === '' || name === 'identity') continue;
-    const coding = Object.hasOwn(names, name) ? names[name] : undefined;
+    const coding = names.get(name);
     if (!coding)
       throw invalid(`is in a content coding that Larder does not know (${JSON.stringify(name.slice(0, 32))})`);
     if (found.push(coding) > maxCodings) throw invalid(`has more than ${maxCodings} content codings`);

@@ -135,6 +135,7 @@ export function createExchange(caller: Caller): Exchange {
         path: `${url.pathname}${url.search}`,
         method: ask.method,
         headers,
+        ...(pass.timeoutMs === undefined ? {} : { headersTimeout: pass.timeoutMs }),
         ...(ask.body === undefined ? {} : { body: ask.body }),
         ...(ask.signal === undefined ? {} : { signal: ask.signal }),
       });

@@ -5,6 +5,7 @@ import type { LookupFunction } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { publish } from '../core/events.ts';
+import { Problem } from '../core/problem.ts';
 import { type AgentSettings, openAgent } from './agent.ts';
 import { type Breaker, type BreakerSettings, createBreaker } from './breaker.ts';
 import { publicOnly, type Trust } from './guard.ts';
@@ -32,7 +33,7 @@ export interface Lane {
 export interface Lanes {
   /** Upstreams that ask the same origin in the same way share a lane, whatever their credentials. */
   find(origin: string, settings: LaneSettings, trust: Trust): Lane;
-  /** Lets running requests end for a moment, then ends them. */
+  /** Lets running requests end for a moment, then ends them. After it `find` is a problem. */
   close(): Promise<void>;
 }
 
@@ -47,6 +48,7 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
   // The most recently used one is last.
   const lanes = new Map<string, Lane>();
   const fingerprints = new WeakMap<LaneSettings, string>();
+  let isClosed = false;
 
   function fingerprintOf(settings: LaneSettings): string {
     let found = fingerprints.get(settings);
@@ -63,10 +65,10 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
     return {
       agent: openAgent(settings, trust === 'trusted' ? lookup : guardedLookup),
       queue: createQueue({ concurrency: settings.concurrency, maxWaiting: settings.maxQueue }),
-      breaker: createBreaker(settings.breaker, {
-        clock,
-        onChange: (state) => publish('breaker', { origin, state }),
-      }),
+      breaker: createBreaker(
+        { ...settings.breaker, probeTimeoutMs: Math.min(settings.breaker.probeTimeoutMs, settings.timeoutMs) },
+        { clock, onChange: (state) => publish('breaker', { origin, state }) },
+      ),
       hasAnswered: false,
     };
   }
@@ -81,6 +83,7 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
   }
 
   function find(origin: string, settings: LaneSettings, trust: Trust): Lane {
+    if (isClosed) throw new Problem('busy', 'Larder is shutting down.', { retryAfterSeconds: 5 });
     // Trust is part of the key: a connection once made to a private address must not be there for a stranger's link.
     const key = `${trust} ${origin} ${fingerprintOf(settings)}`;
     const known = lanes.get(key);
@@ -92,6 +95,7 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
   }
 
   async function close(): Promise<void> {
+    isClosed = true;
     const agents = [...lanes.values()].map(({ agent }) => agent);
     lanes.clear();
     const inTime = new AbortController();

@@ -40,8 +40,9 @@ export function settingsFor(url: string, more: Partial<UpstreamSettings> = {}): 
   return {
     name: 'inner',
     url,
-    timeoutMs: 5000,
-    connectTimeoutMs: 5000,
+    // Longer than a test may take: whoever waits for a time-out by mistake fails.
+    timeoutMs: 60_000,
+    connectTimeoutMs: 60_000,
     concurrency: 8,
     maxQueue: 100,
     retries: 2,
@@ -93,6 +94,8 @@ export interface RudeServer {
   readonly url: string;
   readonly port: number;
   readonly connections: number;
+  /** Connections that are open now. */
+  readonly open: number;
   /** Everything received, one text per connection. */
   readonly received: readonly string[];
 }
@@ -131,6 +134,9 @@ export async function startRudeServer(
     url: `http://127.0.0.1:${port}`,
     port,
     received,
+    get open() {
+      return sockets.size;
+    },
     get connections() {
       return received.length;
     },

@@ -11,11 +11,19 @@ interface FakeProxy {
   readonly seen: readonly string[];
 }
 
-/** Sends everything to 127.0.0.1, whatever name is asked for. `status` other than 200 refuses. */
-async function startProxy(options: { status?: number; stall?: boolean } = {}): Promise<FakeProxy> {
+interface ProxyOptions {
+  /** Other than 200 refuses. */
+  readonly status?: number;
+  readonly stall?: boolean;
+  /** Where a port really is. */
+  readonly ports?: Readonly<Record<string, number>>;
+}
+
+/** Sends everything to 127.0.0.1, whatever name is asked for. */
+async function startProxy(options: ProxyOptions = {}): Promise<FakeProxy> {
   const seen: string[] = [];
   const sockets = new Set<Socket>();
-  const { status = 200, stall = false } = options;
+  const { status = 200, stall = false, ports = {} } = options;
   const note = ({ method, url, headers }: IncomingMessage): void => {
     seen.push(`${method} ${url} ${headers['proxy-authorization'] ?? '-'} ${headers.authorization ?? '-'}`);
   };
@@ -27,7 +35,8 @@ async function startProxy(options: { status?: number; stall?: boolean } = {}): P
       return;
     }
     const target = new URL(incoming.url ?? '');
-    const options = { host: '127.0.0.1', port: target.port, path: target.pathname, headers: incoming.headers };
+    const port = ports[target.port || '80'] ?? target.port;
+    const options = { host: '127.0.0.1', port, path: target.pathname, headers: incoming.headers };
     incoming.pipe(
       forward({ ...options, method: incoming.method }, (answer) => {
         response.writeHead(answer.statusCode ?? 500, answer.headers);
@@ -43,8 +52,8 @@ async function startProxy(options: { status?: number; stall?: boolean } = {}): P
       socket.end(`HTTP/1.1 ${status} No\r\n\r\n`);
       return;
     }
-    const port = Number(incoming.url?.split(':')[1]);
-    const away = connect(port, '127.0.0.1', () => {
+    const port = incoming.url?.split(':')[1] ?? '';
+    const away = connect(ports[port] ?? Number(port), '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       away.pipe(socket).pipe(away);
     });
@@ -149,6 +158,17 @@ describe('behind an egress proxy', () => {
       expect(proxy.seen).toEqual([]);
     },
   );
+
+  it('credentials for http do not go to https on the same host, where no port tells them apart', async () => {
+    const [plain, secure] = [await startPair(false), await startPair(true)];
+    plain.server.at('/x', { status: 302, headers: { location: 'https://localhost/x' } });
+    const proxy = await startProxy({ ports: { 80: plain.server.port, 443: secure.server.port } });
+    const more = { ca: secure.ca, proxy: proxy.url, hosts: ['localhost'], auth: { bearer: 'secret' } };
+    const reply = await upstreamAt('http://localhost', more).ask({ method: 'GET', url: 'http://localhost/x' });
+    expect(await textOf(reply)).toBe('hello');
+    expect(plain.server.requests[0]?.headers.authorization).toBe('Bearer secret');
+    expect(secure.server.requests[0]?.headers.authorization).toBeUndefined();
+  });
 
   it('a link to a public name is asked for through it', async () => {
     const { server, url } = await startPair(false);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Ask, UpstreamSettings, UpstreamsOptions } from '../../src/upstream/client.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.ts';
-import { heard, later, problemOf, settingsFor, textOf, upstreamAt, upstreamsFor } from './asking.ts';
+import { eventually } from '../support/wait.ts';
+import { heard, later, problemOf, settingsFor, startRudeServer, textOf, upstreamAt, upstreamsFor } from './asking.ts';
 
 async function fake(options: Parameters<typeof startFakeUpstream>[0] = {}): Promise<FakeUpstream> {
   const server = await startFakeUpstream(options);
@@ -209,6 +210,15 @@ describe('TLS', () => {
     expect(retries).toEqual([]);
   });
 
+  it('that the other side does not speak is its problem', async () => {
+    const plain = await fake();
+    const url = plain.url.replace('http:', 'https:');
+    const failures = heard('upstream.failure');
+    const problem = await problemOf(upstreamAt(url).ask({ method: 'GET', url: `${url}/end` }));
+    expect(problem.code).toBe('upstream_invalid');
+    expect(failures.map(({ code }) => code)).toEqual(['tls']);
+  });
+
   it('is not given up by a redirect, unless the upstream never had it', async () => {
     const certificate = selfSigned();
     const secure = await fake({ tls: certificate });
@@ -267,12 +277,13 @@ describe('a name that a document names', () => {
   });
 
   it('that stands for many hosts does not leave one connection pool each behind', async () => {
-    const home = await fake();
-    const upstream = asking(home, { hosts: ['*.example.net'] });
+    const server = await startRudeServer((socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    const upstream = upstreamAt(server.url, { hosts: ['*.example.net'] }, { lookup });
     for (let n = 0; n < 260; n += 1) {
-      const url = `http://h${n}.example.net:${home.port}/end`;
-      (await upstream.ask({ method: 'HEAD', url, linked: true })).discard();
+      const url = `http://h${n}.example.net:${server.port}/x`;
+      expect(await textOf(await upstream.ask({ method: 'GET', url, linked: true }))).toBe('ok');
     }
-    expect(home.count('/end')).toBe(260);
+    expect(server.connections).toBe(260);
+    await eventually('the oldest are closed', () => server.open <= 200);
   });
 });

@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { Reply } from '../../src/upstream/client.ts';
 import { type FakeUpstream, gate, startFakeUpstream } from '../support/fake-upstream.ts';
 import { eventually } from '../support/wait.ts';
 import { failureOf, heard, later, problemOf, settingsFor, textOf, upstreamAt, upstreamsFor } from './asking.ts';
@@ -278,14 +279,21 @@ describe('what happened', () => {
     expect(failures).toEqual([]);
   });
 
-  it('is not published when we left ourselves', async () => {
+  it.each([
+    ['left', ({ body }: Reply) => body.destroy()],
+    ['left with an error', ({ body }: Reply) => body.destroy(new Error('too long'))],
+    ['discarded it', (reply: Reply) => reply.discard()],
+    ['aborted the request', (_reply: Reply, leaving: AbortController) => leaving.abort(new Error('gone'))],
+  ])('is not published when we %s ourselves', async (_what, leave) => {
     const server = await fake();
     const stop = gate();
     later(() => stop.open());
     server.at('/x', { body: 'hello', hold: { at: 2, until: stop } });
     const [failures, queue] = [heard('upstream.failure'), heard('upstream.queue')];
-    const reply = await upstreamAt(server.url).ask({ method: 'GET', url: `${server.url}/x` });
-    reply.body.destroy();
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const reply = await upstreamAt(server.url).ask({ method: 'GET', url: `${server.url}/x`, signal });
+    leave(reply, leaving);
     await eventually('the place is free', () => queue.at(-1)?.running === 0);
     expect(failures).toEqual([]);
   });
@@ -375,5 +383,17 @@ describe('closing', () => {
     expect(await reading).toBe('hello');
     await closed;
     await upstreams.close();
+  });
+
+  it('ends who was going to ask again', async () => {
+    const server = await fake();
+    server.at('/x', { status: 503, headers: { 'retry-after': '1' } });
+    const upstreams = upstreamsFor();
+    const retries = heard('upstream.retry');
+    const asked = problemOf(upstreams.open(settingsFor(server.url)).ask({ method: 'GET', url: `${server.url}/x` }));
+    await eventually('the first attempt failed', () => retries.length === 1);
+    await upstreams.close();
+    expect((await asked).code).toBe('busy');
+    expect(server.count()).toBe(1);
   });
 });
