@@ -55,6 +55,9 @@ export interface DerivedOptions {
 
 const absent = { absent: true } as const;
 
+/** What nobody made or asked for from disk in this time is forgotten, and its blobs with the next collection. */
+const keptMs = 14 * 24 * 60 * 60 * 1000;
+
 /** Raised when the shape of what formats make changes, so that nothing made before is answered. */
 const generation = 1;
 
@@ -87,7 +90,7 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
     try {
       const packed = { ...kept.packed };
       for (const [coding, bytes] of Object.entries(fresh)) packed[coding as Coding] = await blobs.add(bytes);
-      facts.set(key, { ...kept, packed });
+      facts.set(key, { ...kept, packed }, keptMs);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC')
         publish('fault', { where: 'keeping a derived document', error });

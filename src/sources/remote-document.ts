@@ -246,6 +246,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
           result = await take(slot, stage, facts);
+          forget(previous && { slot, entry: previous }, result.held);
           if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
       }),
@@ -321,6 +322,14 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       publish('fault', { where: `storing ${want.path}`, error });
       return { outcome: 'miss', held, bytes: await readAll(stage, facts.size) };
     }
+  }
+
+  /** The links of a document that was replaced: thousands of them, which nobody will ask for again. */
+  function forget(before: Held | undefined, after: Held): void {
+    if (!before?.entry.digest || before.entry.digest === after.entry.digest) return;
+    const key = contentKey(before.slot, before.entry.digest);
+    linkFacts.delete(key);
+    linkMaps.delete(key);
   }
 
   function remember(key: string, links: readonly Link[]): ReadonlyMap<string, Link> {
