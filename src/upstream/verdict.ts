@@ -35,6 +35,8 @@ export interface Head {
 export function verdictOn(upstream: string, { status, headers }: Head, now: number): Verdict {
   if (status === 508) return fatal(circle(upstream));
   if (status === 401 || status === 403 || status === 407) return refusal(upstream, status);
+  // "No such endpoint, ever" is information; who passes a search or an audit on acts on it.
+  if (status === 501) return { kind: 'answer' };
   if (status >= 500 || status === 408 || status === 429) return outage(upstream, { status, headers }, now);
   if (status < 300 || status > 399 || status === 304) return { kind: 'answer' };
   if (redirects.includes(status) && headers.location !== undefined) {
@@ -43,9 +45,9 @@ export function verdictOn(upstream: string, { status, headers }: Head, now: numb
   return fatal(invalid(upstream, `answered ${status}, which leads nowhere`, causeOf(status)));
 }
 
-/** 501 says "never" rather than "not now", so it says nothing about the origin's health. */
+/** 501 says "never" rather than "not now", and 508 that we ask ourselves: neither says anything about the origin's health. */
 export function isIll(status: number): boolean {
-  return status >= 500 && status !== 501;
+  return status >= 500 && status !== 501 && status !== 508;
 }
 
 /** The exchange ended without an answer. */

@@ -107,7 +107,7 @@ describe('a passing failure', () => {
     expect(server.count('/y')).toBe(3);
   });
 
-  it.each([400, 404, 500, 501, 505, 403])('is not seen in status %i', async (status) => {
+  it.each([400, 404, 500, 501, 505, 508, 403])('is not seen in status %i', async (status) => {
     const server = await fake();
     server.at('/x', { status });
     await failureOf(upstreamAt(server.url).ask({ method: 'GET', url: `${server.url}/x` }));
@@ -265,7 +265,7 @@ describe('the breaker', () => {
     expect(states).toEqual([{ origin: server.url, state: 'open' }]);
   });
 
-  it.each([404, 401, 403, 408, 429, 501])('does not care about status %i', async (status) => {
+  it.each([404, 401, 403, 408, 429, 501, 508])('does not care about status %i', async (status) => {
     const { server, states, askTimes } = await setUp();
     server.at('/no', { status, headers: { 'retry-after': '0' } });
     await askTimes('/no', 10);

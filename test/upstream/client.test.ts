@@ -12,7 +12,7 @@ async function fake(): Promise<FakeUpstream> {
 }
 
 describe('an answer', () => {
-  it.each([200, 201, 202, 206, 400, 404, 405, 409, 410, 412, 416, 422, 451])(
+  it.each([200, 201, 202, 206, 400, 404, 405, 409, 410, 412, 416, 422, 451, 501])(
     'with status %i is passed on with its body',
     async (status) => {
       const server = await fake();
@@ -32,10 +32,10 @@ describe('an answer', () => {
     [408, 'upstream_unavailable', 5],
     [429, 'upstream_unavailable', 5],
     [500, 'upstream_unavailable', 5],
-    [501, 'upstream_unavailable', 5],
     [502, 'upstream_unavailable', 5],
     [503, 'upstream_unavailable', 5],
     [504, 'upstream_unavailable', 5],
+    [508, 'loop', undefined],
     [520, 'upstream_unavailable', 5],
     [300, 'upstream_invalid', undefined],
     [302, 'upstream_invalid', undefined],
