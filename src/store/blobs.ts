@@ -114,7 +114,7 @@ export class StoredBlobs implements Blobs {
   async delete(digest: Digest): Promise<boolean> {
     const hex = sha256Hex(digest);
     if (!hex || this.#parts.space.isPinned(hex)) return false;
-    return this.#parts.turns.take(hex, async () => {
+    return this.#change(hex, async () => {
       const deleted = await this.#parts.objects.delete(blobName(hex));
       this.#gone(hex);
       return deleted;
@@ -123,7 +123,7 @@ export class StoredBlobs implements Blobs {
 
   async quarantine(digest: Digest, reason: string): Promise<void> {
     const hex = sha256Hex(digest);
-    if (hex) await this.#parts.turns.take(hex, () => this.#quarantine(hex, reason));
+    if (hex) await this.#change(hex, () => this.#quarantine(hex, reason));
   }
 
   touch(digest: Digest): void {
@@ -136,8 +136,8 @@ export class StoredBlobs implements Blobs {
 
   /** A synced file becomes the blob; one that is there already stays, unless its length gives it away. */
   adopt(file: string, hex: string, sizeBytes: number, reservation: Reservation): Promise<boolean> {
-    const { objects, space, turns } = this.#parts;
-    return turns.take(hex, async () => {
+    const { objects, space } = this.#parts;
+    return this.#change(hex, async () => {
       let adopted = await objects.adopt(blobName(hex), file);
       while (!adopted && !(await this.#keep(hex, sizeBytes))) adopted = await objects.adopt(blobName(hex), file);
       reservation.release();
@@ -149,7 +149,7 @@ export class StoredBlobs implements Blobs {
 
   /** Deletes what was evicted, unless it was stored again meanwhile. */
   removeEvicted(hex: string, stillDoomed: () => boolean): Promise<void> {
-    return this.#parts.turns.take(hex, async () => {
+    return this.#change(hex, async () => {
       if (!stillDoomed()) return;
       this.#handles.forget(hex);
       await this.#parts.objects.delete(blobName(hex));
@@ -158,6 +158,16 @@ export class StoredBlobs implements Blobs {
 
   close(): void {
     this.#handles.closeIdle();
+  }
+
+  /** One change of a blob's file at a time. One that failed may have happened all the same. */
+  async #change<T>(hex: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#parts.turns.take(hex, work);
+    } catch (error) {
+      this.#parts.health.doubt();
+      throw error;
+    }
   }
 
   async #openWhole(hex: string): Promise<Handle | undefined> {
@@ -186,8 +196,8 @@ export class StoredBlobs implements Blobs {
 
   /** A collector took it out, and now somebody asks for it after all. */
   async #restore(hex: string): Promise<Handle | undefined> {
-    const { objects, turns } = this.#parts;
-    if (!(await turns.take(hex, () => objects.move(trashName(hex), blobName(hex))))) return undefined;
+    const { objects } = this.#parts;
+    if (!(await this.#change(hex, () => objects.move(trashName(hex), blobName(hex))))) return undefined;
     return this.#handles.open(hex);
   }
 

@@ -21,7 +21,7 @@ export class Health {
   #full: { readonly reason: string; readonly byDisk: boolean } | undefined;
   #triedAt = 0;
   #reading: string | undefined;
-  #everFailed = false;
+  #doubtful = false;
 
   constructor(options: HealthOptions) {
     this.#clock = options.clock;
@@ -33,9 +33,13 @@ export class Health {
     return this.#full?.reason;
   }
 
-  /** Whether any write failed: then something may have happened that nobody knows of. */
-  get everFailed(): boolean {
-    return this.#everFailed;
+  /** Something failed and may have happened all the same: what is known of the disk may be wrong. */
+  doubt(): void {
+    this.#doubtful = true;
+  }
+
+  get doubtful(): boolean {
+    return this.#doubtful;
   }
 
   /** Why not even what is stored can be read. */
@@ -65,7 +69,7 @@ export class Health {
   /** A write failed: if the disk is the reason, new bytes are refused for a while. Returns the error. */
   failed(error: unknown): unknown {
     if (!refusals.has(codeOf(error) ?? '')) return error;
-    this.#everFailed = true;
+    this.#doubtful = true;
     this.#triedAt = this.#clock();
     this.#set({ reason: describe(error), byDisk: true });
     return error;

@@ -1,4 +1,5 @@
 /** The store as the rest of Larder sees it: bytes by digest, entries by path, small facts, and stages for what is coming in. */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { publish } from '../core/events.ts';
 import type { OpenStage } from '../core/staging.ts';
@@ -63,7 +64,10 @@ export interface Store {
 export const defaultKeepFreeBytes = 256 * 1024 * 1024;
 const probeBytes = 64 * 1024;
 
-/** In the index while everything in it is true: absent after a crash, and in an index that was begun anew. */
+/**
+ * While a store is closed, a record in the index and a file beside it hold the same random text if the index lacks
+ * nothing. An index that was begun anew, or was left out because it could not be opened, does not know the text.
+ */
 const completeKey = 'complete';
 
 export async function openStore(options: StoreOptions): Promise<Store> {
@@ -102,7 +106,7 @@ export const records = {
   blobs: (index: Index) => index.records<SavedBlob>('blob'),
   entries: (index: Index) => index.records<KeyedEntry>('entry'),
   facts: <T>(index: Index, namespace: string) => index.records<T>(`fact_${namespace}`),
-  state: (index: Index) => index.records<boolean>('state'),
+  state: (index: Index) => index.records<string>('state'),
 };
 
 class OpenedStore implements Store {
@@ -145,10 +149,7 @@ class OpenedStore implements Store {
   /** Learns what is there: from the index, and from the disk in the background if the index may lack something. */
   async start(): Promise<void> {
     await this.#area.next().catch((error) => this.#health.failed(error));
-    const state = records.state(this.#index);
-    const complete = (await state.get(completeKey)) === true;
-    // Until it is closed in good order, a crash may cost the index its last writes.
-    state.delete(completeKey);
+    const complete = await this.#takeCompleteness();
     await this.#scan.fromIndex(records.blobs(this.#index));
     await this.#index.flush();
     if (complete) this.#space.trim();
@@ -194,10 +195,33 @@ class OpenedStore implements Store {
     const complete = await this.#scan.stop();
     await this.#space.settled();
     this.blobs.close();
-    await this.#index.flush();
-    if (complete && !this.#health.everFailed) records.state(this.#index).set(completeKey, true);
+    const text = randomUUID();
+    records.state(this.#index).set(completeKey, text);
     await this.#index.close();
+    if (complete && !this.#health.doubtful) {
+      // Without it the next start looks at every blob, which is all that can come of this.
+      await this.#disk.writeFile(this.#completeFile, text).catch(() => {});
+    }
     await this.#area.close();
+  }
+
+  /** Until it is closed in good order, a crash may cost the index its last writes. */
+  async #takeCompleteness(): Promise<boolean> {
+    const state = records.state(this.#index);
+    const told = await state.get(completeKey);
+    state.delete(completeKey);
+    try {
+      const text = await this.#disk.readFile(this.#completeFile);
+      await this.#disk.unlink(this.#completeFile);
+      return text.toString() === told;
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') publish('fault', { where: 'index', error });
+      return false;
+    }
+  }
+
+  get #completeFile(): string {
+    return join(this.#options.path, indexFolder, completeKey);
   }
 
   async #openStage(expectedSize: number): Promise<StagedFile> {

@@ -2,7 +2,8 @@
  * Every disk operation fails once, in every way a disk can fail. Whatever happened, nothing half-written is ever a hit,
  * the store is clean afterwards, and what failed works when it is done again.
  */
-import { cp } from 'node:fs/promises';
+import { cp, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
 import { collect } from '../../src/store/collect.ts';
@@ -81,6 +82,15 @@ async function scenario(options: StoreOptions): Promise<void> {
   await store.close();
 }
 
+/** Without anybody's help, the next start accounts for every blob there is. */
+async function everyBlobIsCounted(options: StoreOptions): Promise<void> {
+  const store = await openStore({ ...options, maxSizeBytes: 1_000_000 });
+  await store.scanned();
+  const files = await readdir(join(options.path, 'blobs'), { recursive: true, withFileTypes: true });
+  expect(store.usage().blobs).toBe(files.filter((file) => file.isFile()).length);
+  await store.close();
+}
+
 /** With a disk that works again: clean, no wrong hit, and everything can be done. */
 async function aftermath(options: StoreOptions, maxSizeBytes: number): Promise<void> {
   const report = await verify(options);
@@ -156,6 +166,7 @@ describe.each(kinds)('a disk that is %s', (name, operations) => {
         const options = { path, maxSizeBytes: 3500, keepFreeBytes: 1 };
         try {
           await scenario({ ...options, disk });
+          await everyBlobIsCounted(options);
           await aftermath(options, options.maxSizeBytes);
         } finally {
           await remove();

@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { blobName, sha256Hex } from '../../src/store/layout.ts';
 import { blobsConformance } from '../conformance/blobs.ts';
-import { bytesOf, digestFor, diskWith, folder, heard, opened, standingClock } from './opened.ts';
+import { eventually } from '../support/wait.ts';
+import {
+  bytesOf,
+  digestFor,
+  diskWith,
+  fileOperations,
+  folder,
+  heard,
+  holdsDeleted,
+  opened,
+  standingClock,
+} from './opened.ts';
 
 blobsConformance('disk', () => opened({ index: 'memory' }));
 
@@ -149,38 +160,41 @@ describe('open files', () => {
     expect(readdirSync('/proc/self/fd').length - before).toBeLessThan(5);
   });
 
-  test('of an evicted or deleted blob give its space back at once', async () => {
+  test('of a deleted blob give its space back, also when it was just read', async () => {
     const { blobs, path } = await opened();
-    await blobs.bytes(await blobs.add(bytesOf('one')));
-    await blobs.delete(digestFor('one'));
-    const open = readdirSync('/proc/self/fd').flatMap((fd) => {
-      try {
-        return [statSync(`/proc/self/fd/${fd}`)];
-      } catch {
-        return [];
-      }
-    });
-    expect(open.filter((file) => file.isFile() && file.nlink === 0 && file.size === 1000)).toEqual([]);
-    expect(existsSync(fileOf(path, 'one'))).toBe(false);
+    await blobs.bytes(await blobs.add(bytesOf('one', 1007)));
+    expect(await blobs.delete(digestFor('one', 1007))).toBe(true);
+    await eventually('no descriptor holds a deleted file', () => !holdsDeleted(1007));
+    expect(existsSync(fileOf(path, 'one', 1007))).toBe(false);
   });
 
   test('that are kept for comfort go when descriptors run out', async () => {
-    let refuse = false;
+    let spare = Number.POSITIVE_INFINITY;
     const { open } = diskWith({});
     const disk = diskWith({
       open: async (path, flags, mode) => {
-        if (refuse && path.includes('/blobs/')) {
-          refuse = false;
-          throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
-        }
-        return open(path, flags, mode);
+        if (!path.includes('/blobs/')) return open(path, flags, mode);
+        if (spare < 1) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+        spare -= 1;
+        const file = await open(path, flags, mode);
+        return {
+          ...fileOperations(file),
+          close: () => {
+            spare += 1;
+            return file.close();
+          },
+        };
       },
     });
     const { blobs } = await opened({ disk });
-    await blobs.bytes(await blobs.add(bytesOf('one')));
+    await blobs.add(bytesOf('one'));
     await blobs.add(bytesOf('two'));
-    refuse = true;
+    spare = 1;
+    expect(await blobs.bytes(digestFor('one'))).toEqual(bytesOf('one'));
     expect(await blobs.bytes(digestFor('two'))).toEqual(bytesOf('two'));
+    const reader = await blobs.open(digestFor('two'));
+    await expect(blobs.open(digestFor('one'))).rejects.toMatchObject({ code: 'EMFILE' });
+    reader?.close();
   });
 });
 
@@ -232,6 +246,18 @@ describe('a file system', () => {
       expect(health().usable).toBe(false);
     },
   );
+});
+
+test('a staged file that became shorter fails the read instead of giving fewer bytes', async () => {
+  const { path, stage } = await opened();
+  const staged = await stage({});
+  await staged.write(bytesOf('one'));
+  for (const name of readdirSync(join(path, 'staging'))) {
+    if (!name.endsWith('.lock')) truncateSync(join(path, 'staging', name), 500);
+  }
+  await expect(staged.read(0, 1000)).rejects.toMatchObject({ code: 'EIO' });
+  expect(await staged.read(0, 500)).toEqual(bytesOf('one').subarray(0, 500));
+  await staged.discard();
 });
 
 test('a commit of what is there already makes the blob young again', async () => {

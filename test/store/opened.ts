@@ -1,8 +1,9 @@
 /** A store in a folder of its own, closed and removed when the test ends. */
+import { readdirSync, statSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import type { Digest } from '../../src/core/digest.ts';
 import { type EventName, type Events, subscribe } from '../../src/core/events.ts';
-import { type Disk, disk } from '../../src/store/disk.ts';
+import { type Disk, type DiskFile, disk } from '../../src/store/disk.ts';
 import type { StoredEntry } from '../../src/store/entries.ts';
 import { openStore, type Store, type StoreOptions } from '../../src/store/store.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -44,6 +45,30 @@ export function heard<N extends EventName>(name: N): Events[N][] {
 /** The real disk with some operations replaced. */
 export function diskWith(changes: Partial<Disk>): Disk {
   return { ...disk, ...changes };
+}
+
+/** Whether this process has a deleted file of this size open: its space would not be free. */
+export function holdsDeleted(sizeBytes: number): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      const file = statSync(`/proc/self/fd/${fd}`);
+      return file.isFile() && file.nlink === 0 && file.size === sizeBytes;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Of an open file, each bound to it, so that a test can replace some. */
+export function fileOperations(file: DiskFile): DiskFile {
+  return {
+    fd: file.fd,
+    read: (...args) => file.read(...args),
+    write: (...args) => file.write(...args),
+    datasync: () => file.datasync(),
+    stat: () => file.stat(),
+    close: () => file.close(),
+  };
 }
 
 export async function collected<T>(from: AsyncIterable<T>): Promise<T[]> {

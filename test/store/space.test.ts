@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { subscribe } from '../../src/core/events.ts';
 import { type Disk, disk } from '../../src/store/disk.ts';
 import { blobName, sha256Hex } from '../../src/store/layout.ts';
 import type { Store } from '../../src/store/store.ts';
 import { eventually } from '../support/wait.ts';
-import { bytesOf, digestFor, diskWith, folder, heard, opened, standingClock } from './opened.ts';
+import { bytesOf, digestFor, diskWith, folder, heard, holdsDeleted, opened, standingClock } from './opened.ts';
 
 async function filled(store: Store, names: readonly string[], size = 1000): Promise<void> {
   for (const name of names) await store.blobs.add(bytesOf(name, size));
@@ -147,6 +148,28 @@ describe('eviction', () => {
     await eventually('the budget holds again', () => store.usage().bytes <= 2000);
   });
 
+  test('gives the space back at once, also of a file that was just read', async () => {
+    const store = await opened({ maxSizeBytes: 2006 });
+    await filled(store, ['a'], 1003);
+    await store.blobs.bytes(digestFor('a', 1003));
+    await filled(store, ['b', 'c'], 1003);
+    await eventually('no descriptor holds a deleted file', () => store.usage().bytes === 2006 && !holdsDeleted(1003));
+  });
+
+  test('counts bytes once while a stage becomes a blob', async () => {
+    const store = await opened({ maxSizeBytes: 3000 });
+    await store.scanned();
+    const seen: number[] = [];
+    onTestFinished(
+      subscribe('store.size', () => {
+        const { bytes, reservedBytes } = store.usage();
+        seen.push(bytes + reservedBytes);
+      }),
+    );
+    await filled(store, ['a', 'b', 'c']);
+    expect(seen).toEqual([1000, 2000, 3000]);
+  });
+
   test('brings a store below a limit that was lowered', async () => {
     const path = await folder();
     const before = await opened({ path });
@@ -166,6 +189,7 @@ describe('eviction', () => {
       clock.forward(1000);
       await before.blobs.add(bytesOf(name));
     }
+    await before.flush();
     clock.forward(600_000);
     before.blobs.touch(digestFor('a'));
     await before.close();

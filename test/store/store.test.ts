@@ -1,10 +1,20 @@
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { disk } from '../../src/store/disk.ts';
 import { openStore } from '../../src/store/store.ts';
 import { eventually } from '../support/wait.ts';
-import { bytesOf, collected, digestFor, diskWith, folder, heard, opened, standingClock } from './opened.ts';
+import {
+  bytesOf,
+  collected,
+  digestFor,
+  diskWith,
+  fileOperations,
+  folder,
+  heard,
+  opened,
+  standingClock,
+} from './opened.ts';
 
 describe('facts', () => {
   test('are kept by namespace and key, over a restart', async () => {
@@ -107,6 +117,27 @@ describe('the start', () => {
     await crashed.close();
   });
 
+  test('counts as not finished in good order from the first moment on', async () => {
+    const path = await folder();
+    await withBlobs(path, 2);
+    await opened({ path });
+    // What a crash right now would leave.
+    const left = join(await folder(), 'left');
+    cpSync(path, left, { recursive: true });
+    let looks = 0;
+    const store = await opened({
+      path: left,
+      disk: diskWith({
+        readdir: (folder) => {
+          if (folder.includes('blobs')) looks += 1;
+          return disk.readdir(folder);
+        },
+      }),
+    });
+    await store.scanned();
+    expect(looks).toBeGreaterThan(0);
+  });
+
   test('without an index evicts by age of the files, once it knows them', async () => {
     const path = await folder();
     await withBlobs(path, 6);
@@ -166,11 +197,7 @@ describe('a disk that fails to write', () => {
       open: async (path, flags, mode) => {
         const file = await disk.open(path, flags, mode);
         return {
-          fd: file.fd,
-          read: (...args) => file.read(...args),
-          stat: () => file.stat(),
-          datasync: () => file.datasync(),
-          close: () => file.close(),
+          ...fileOperations(file),
           write: async (...args) => {
             if (state.code) throw Object.assign(new Error(state.code), { code: state.code });
             return file.write(...args);

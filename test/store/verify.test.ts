@@ -18,7 +18,7 @@ import { disk } from '../../src/store/disk.ts';
 import { encodeEntry, hashOfKey } from '../../src/store/entries.ts';
 import { blobName, entryName, sha256Hex } from '../../src/store/layout.ts';
 import { verify } from '../../src/store/verify.ts';
-import { bytesOf, collected, digestFor, diskWith, entryFor, folder, heard, opened } from './opened.ts';
+import { bytesOf, collected, digestFor, diskWith, entryFor, fileOperations, folder, heard, opened } from './opened.ts';
 
 function blobFile(path: string, name: string): string {
   return join(path, blobName(sha256Hex(digestFor(name)) ?? ''));
@@ -108,11 +108,7 @@ describe('a damaged blob', () => {
         open: async (file, flags, mode) => {
           const opened = await disk.open(file, flags, mode);
           return {
-            fd: opened.fd,
-            write: (...args) => opened.write(...args),
-            stat: () => opened.stat(),
-            datasync: () => opened.datasync(),
-            close: () => opened.close(),
+            ...fileOperations(opened),
             read: async () => Promise.reject(Object.assign(new Error('broken'), { code: 'EIO' })),
           };
         },
