@@ -3,7 +3,7 @@ import { withoutCredentials } from '../config/mistakes.ts';
 import type { Config, SourceConfig } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
 import { loadFormat } from '../formats/load.ts';
-import { type Command, configOption, exitCodes, jsonOption, say, sayJson } from './command.ts';
+import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';
 import { serverUrl } from './server-url.ts';
 
 export const command: Command = {
@@ -12,11 +12,12 @@ export const command: Command = {
   details: 'Exits with 2 and names every mistake if there are any. Secrets are never printed.',
   options: { config: configOption, json: jsonOption },
   async run(input) {
-    const config = await loadConfig(input.text('config'));
+    const { say, environment } = input;
+    const config = await loadConfig(input.text('config'), environment);
     await checkOptions(config);
     const facts = describe(config);
-    if (input.flag('json')) sayJson(facts);
-    else say(printed(facts));
+    if (input.flag('json')) say(json(facts));
+    else say(printed(facts, environment.npm_execpath === undefined));
     return exitCodes.done;
   },
 };
@@ -110,7 +111,7 @@ function sourceText(source: SourceConfig): string {
   }
 }
 
-function printed(facts: Facts): string {
+function printed(facts: Facts, withoutNpm: boolean): string {
   const { storage } = facts;
   const limit =
     storage.maxSizeBytes === undefined ? 'as much as the disk holds' : `at most ${formatSize(storage.maxSizeBytes)}`;
@@ -130,7 +131,7 @@ function printed(facts: Facts): string {
     'Upstreams',
     ...facts.upstreams.flatMap(({ name, url, from, credentials, proxy }) => [
       `  ${name}  ${url}`,
-      `    address: ${from}${name === 'npmjs' && from === 'well known' && !process.env.npm_execpath ? npmHint : ''}`,
+      `    address: ${from}${name === 'npmjs' && from === 'well known' && withoutNpm ? npmHint : ''}`,
       ...(credentials === undefined ? [] : [`    credentials: ${credentials}`]),
       ...(proxy === undefined ? [] : [`    proxy: ${proxy}`]),
     ]),

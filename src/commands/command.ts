@@ -24,7 +24,16 @@ export interface Command {
   run(input: Input): Promise<number>;
 }
 
-export interface Input {
+/** What a command has to do with the outside: its output and the environment. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** A line for standard output. */
+  say(text: string): void;
+  /** A line for standard error. */
+  warn(text: string): void;
+}
+
+export interface Input extends Surroundings {
   readonly positionals: readonly string[];
   text(option: string): string | undefined;
   flag(option: string): boolean;
@@ -44,7 +53,7 @@ export const configOption: Option = {
 export const jsonOption: Option = { type: 'boolean', description: 'For scripts.' };
 export const helpOption: Option = { type: 'boolean', short: 'h', description: 'This text.' };
 
-export function parse(command: Command, args: readonly string[]): Input {
+export function parse(command: Command, args: readonly string[], surroundings: Surroundings): Input {
   const known: Readonly<Record<string, Option>> = { ...command.options, help: helpOption };
   const options: NonNullable<ParseArgsConfig['options']> = Object.fromEntries(
     Object.entries(known).map(([name, { type, short }]) => [name, short === undefined ? { type } : { type, short }]),
@@ -77,6 +86,7 @@ export function parse(command: Command, args: readonly string[]): Input {
     );
   }
   return {
+    ...surroundings,
     positionals,
     text: (name) => (typeof values[name] === 'string' ? values[name] : undefined),
     flag: (name) => values[name] === true,
@@ -93,10 +103,7 @@ export function helpOf(command: Command): string {
   return `${summary}\n\nUsage: ${usage}\n\n${rows.join('\n')}\n${details === undefined ? '' : `\n${details}\n`}`;
 }
 
-export function say(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-export function sayJson(value: unknown): void {
-  say(JSON.stringify(value, undefined, 2));
+/** As scripts read it. */
+export function json(value: unknown): string {
+  return JSON.stringify(value, undefined, 2);
 }

@@ -1,7 +1,7 @@
 import { loadConfig } from '../config/load.ts';
 import { formatSize, parseDuration } from '../config/units.ts';
 import { collect } from '../store/collect.ts';
-import { type Command, configOption, exitCodes, jsonOption, say, sayJson, UsageError } from './command.ts';
+import { type Command, configOption, exitCodes, json, jsonOption, UsageError } from './command.ts';
 import { startProgress } from './progress.ts';
 
 const usualGrace = '24h';
@@ -23,10 +23,11 @@ export const command: Command = {
     json: jsonOption,
   },
   async run(input) {
+    const { say, environment } = input;
     const grace = input.text('grace') ?? usualGrace;
     const graceMs = parseDuration(grace);
     if (graceMs === undefined) throw new UsageError(`--grace ${grace} is no duration; write such as 24h or 7d`);
-    const config = await loadConfig(input.text('config'));
+    const config = await loadConfig(input.text('config'), environment);
     const dryRun = !input.flag('delete');
     const progress = startProgress('Collecting');
     const report = await collect({
@@ -36,13 +37,13 @@ export const command: Command = {
       dryRun,
       onProgress: progress.show,
     }).finally(() => progress.end());
-    if (input.flag('json')) sayJson({ storage: config.storage.path, dryRun, ...report });
-    else tell(report, dryRun);
+    if (input.flag('json')) say(json({ storage: config.storage.path, dryRun, ...report }));
+    else tell(report, dryRun, say);
     return exitCodes.done;
   },
 };
 
-function tell(report: Awaited<ReturnType<typeof collect>>, dryRun: boolean): void {
+function tell(report: Awaited<ReturnType<typeof collect>>, dryRun: boolean, say: (text: string) => void): void {
   const { unreferenced, young, checked } = report;
   for (const { digest, sizeBytes, ageMs } of unreferenced.slice(0, longestList)) {
     say(`${digest}  ${formatSize(sizeBytes)}  ${Math.floor(ageMs / 3_600_000)} h old`);

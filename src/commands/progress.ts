@@ -14,18 +14,22 @@ export interface Progress {
 
 const drawEveryMs = 100;
 
-export function startProgress(label: string, terminal: Terminal = process.stderr): Progress {
+export function startProgress(
+  label: string,
+  terminal: Terminal = process.stderr,
+  clock: () => number = () => performance.now(),
+): Progress {
   if (!terminal.isTTY) return { show() {}, end() {} };
   let drawnAt = Number.NEGATIVE_INFINITY;
   return {
     show(done, total) {
-      const now = performance.now();
+      const now = clock();
       if (now - drawnAt < drawEveryMs && done < total) return;
       drawnAt = now;
       terminal.write(`\r\u001b[K${bar(label, done, total, terminal.columns ?? 80)}`);
     },
     end() {
-      if (drawnAt >= 0) terminal.write('\r\u001b[K');
+      if (drawnAt > Number.NEGATIVE_INFINITY) terminal.write('\r\u001b[K');
     },
   };
 }

@@ -7,7 +7,7 @@ export const command: Command = {
   details: 'SIGHUP reads the configuration again, SIGTERM and SIGINT end it once running transfers are through.',
   options: { config: configOption },
   async run(input) {
-    await serve(input.text('config'));
+    await serve(input.text('config'), input.environment);
     return typeof process.exitCode === 'number' ? process.exitCode : exitCodes.done;
   },
 };

@@ -1,14 +1,15 @@
-import { chmod, copyFile, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { guess } from '../config/suggest.ts';
-import type { ClientSetup, SettingsFile, SetupTarget } from '../core/client-setup.ts';
-import { type Command, configOption, exitCodes, jsonOption, say, sayJson, UsageError } from './command.ts';
+import type { ClientSetup, SettingsFile } from '../core/client-setup.ts';
+import { type Command, configOption, exitCodes, type Input, json, jsonOption, UsageError } from './command.ts';
 import { serverUrl } from './server-url.ts';
-import { isMarked, printed, withoutSettings, withSettings } from './settings/lines.ts';
+import { type Change, exists, putIn, takeBack } from './settings/file.ts';
+import { printed } from './settings/lines.ts';
 import { syntaxes } from './settings/syntaxes.ts';
 
 interface KnownSetup {
@@ -42,12 +43,13 @@ export const command: Command = {
     json: jsonOption,
   },
   async run(input) {
+    const { say } = input;
     const known = await findSetups();
     const [client, ...rest] = input.positionals;
     if (client === undefined) {
-      if (input.flag('json'))
-        sayJson(known.map(({ format, setup }) => ({ client: setup.client, title: setup.title, format })));
-      else for (const { setup } of known) say(`${setup.client.padEnd(14)} ${setup.title}`);
+      const clients = known.map(({ format, setup }) => ({ client: setup.client, title: setup.title, format }));
+      if (input.flag('json')) say(json(clients));
+      else for (const { client: name, title } of clients) say(`${name.padEnd(14)} ${title}`);
       return exitCodes.done;
     }
     if (rest.length > 0) throw new UsageError(`one client at a time, not also "${rest[0]}"`);
@@ -56,38 +58,63 @@ export const command: Command = {
       const names = known.map(({ setup }) => setup.client);
       throw new UsageError(`there is no client "${client}"${guess(client, names) || `; there is ${names.join(', ')}`}`);
     }
-    if (input.flag('write') && input.flag('undo')) throw new UsageError('either --write or --undo');
-    const project = input.text('project');
-    if (project !== undefined && !input.flag('write') && !input.flag('undo')) {
-      throw new UsageError('--project goes with --write or --undo');
-    }
-    const tokenVariable = input.text('token-env');
-    if (tokenVariable !== undefined && !/^[A-Za-z_]\w*$/.test(tokenVariable)) {
-      throw new UsageError(
-        `--token-env takes the name of an environment variable, not "${tokenVariable.slice(0, 3)}…"`,
-      );
-    }
-    const asked = repositoryUrl(found, input.text('url'), input.text('repository'), input.text('config'));
+    const { changes, undo, folder, tokenVariable } = await wishes(input);
+    const asked = repositoryUrl(found, input);
     // What is marked goes whatever the address was, so taking back needs no configuration that still fits.
-    const url = input.flag('undo') ? await asked.catch(() => `http://localhost/public/${found.format}`) : await asked;
-    const target: SetupTarget = { url, ...(tokenVariable !== undefined && { tokenVariable }) };
-    const files = found.setup.files(target);
-    if (!input.flag('write') && !input.flag('undo')) {
-      if (input.flag('json')) sayJson({ client, url, files: files.map(described) });
-      else say(files.map(explained).join('\n').trimEnd());
+    const url = undo ? await asked.catch(() => `http://localhost/public/${found.format}`) : await asked;
+    const files = found.setup.files({ url, ...(tokenVariable !== undefined && { tokenVariable }) });
+    if (!changes) {
+      if (input.flag('json')) say(json({ client, url, files: files.map((file) => described(file, input)) }));
+      else
+        say(
+          files
+            .map((file) => explained(file, input))
+            .join('\n')
+            .trimEnd(),
+        );
       return exitCodes.done;
     }
-    const folder = project === undefined ? undefined : resolve(project);
-    if (folder !== undefined) await mustBeFolder(folder);
-    const changes: Change[] = [];
-    for (const [path, file] of byPath(files, folder)) {
-      changes.push(await (input.flag('undo') ? takeBack(path, file) : write(path, file)));
+    const done: Change[] = [];
+    // Other projects may still need what a project's settings have put into the user's own file.
+    const meant = undo && folder !== undefined ? files.filter(({ project }) => project !== undefined) : files;
+    for (const [path, file] of byPath(meant, folder, input)) {
+      done.push(await (undo ? takeBack(path, file) : putIn(path, file)));
     }
-    if (input.flag('json')) sayJson({ client, url, changes });
-    else for (const change of changes) say(`${change.path}: ${change.done}`);
+    if (input.flag('json')) say(json({ client, url, changes: done }));
+    else for (const change of done) say(`${change.path}: ${change.done}`);
     return exitCodes.done;
   },
 };
+
+interface Wishes {
+  readonly changes: boolean;
+  readonly undo: boolean;
+  /** The project's, if it is not about all of the user's. */
+  readonly folder?: string;
+  readonly tokenVariable?: string;
+}
+
+async function wishes(input: Input): Promise<Wishes> {
+  const undo = input.flag('undo');
+  const changes = undo || input.flag('write');
+  if (undo && input.flag('write')) throw new UsageError('either --write or --undo');
+  const project = input.text('project');
+  if (project !== undefined && !changes) throw new UsageError('--project goes with --write or --undo');
+  const given = input.text('token-env');
+  if (given !== undefined && !/^[A-Za-z_]\w*$/.test(given)) {
+    throw new UsageError(`--token-env takes the name of an environment variable, not "${given.slice(0, 3)}…"`);
+  }
+  const folder = project === undefined ? undefined : resolve(project);
+  if (folder !== undefined) await mustBeFolder(folder);
+  // What was written with a token is found without knowing which.
+  const tokenVariable = given ?? (undo ? 'TOKEN' : undefined);
+  return {
+    changes,
+    undo,
+    ...(folder !== undefined && { folder }),
+    ...(tokenVariable !== undefined && { tokenVariable }),
+  };
+}
 
 /** Every format's own, by folder. */
 async function findSetups(): Promise<KnownSetup[]> {
@@ -102,12 +129,9 @@ async function findSetups(): Promise<KnownSetup[]> {
   return found;
 }
 
-async function repositoryUrl(
-  { format, setup }: KnownSetup,
-  given: string | undefined,
-  repository: string | undefined,
-  configFile: string | undefined,
-): Promise<string> {
+async function repositoryUrl({ format, setup }: KnownSetup, input: Input): Promise<string> {
+  const given = input.text('url');
+  const repository = input.text('repository');
   if (given !== undefined) {
     const url = URL.canParse(given) ? new URL(given) : undefined;
     if (!url || !/^https?:$/.test(url.protocol)) throw new UsageError(`--url ${given} is no http or https URL`);
@@ -120,7 +144,7 @@ async function repositoryUrl(
     if (repository !== undefined) return `${base}/${repository}`;
     return base === url.origin ? `${base}/public/${format}` : base;
   }
-  const config = await loadConfig(configFile);
+  const config = await loadConfig(input.text('config'), input.environment);
   const names = repositoriesOf(config, format);
   const name = repository ?? names.find((one) => one === `public/${format}`) ?? names[0];
   if (name === undefined || !names.includes(name)) {
@@ -131,9 +155,7 @@ async function repositoryUrl(
   if (publicUrl === undefined && listen.port === 0)
     throw new UsageError('the port is not known before the start; give --url');
   if (publicUrl === undefined && ['0.0.0.0', '::'].includes(listen.host)) {
-    process.stderr.write(
-      'larder: this is the address on this machine; for other machines set server.publicUrl or give --url\n',
-    );
+    input.warn('larder: this is the address on this machine; for other machines set server.publicUrl or give --url');
   }
   return `${serverUrl(config.server)}/${name}`;
 }
@@ -146,108 +168,34 @@ function repositoriesOf(config: Config, format: string): string[] {
   );
 }
 
-function userPath(file: SettingsFile): string {
-  return resolve(homedir(), file.user(process.env));
+function userPath(file: SettingsFile, { environment }: Input): string {
+  return resolve(environment.HOME ?? homedir(), file.user(environment));
 }
 
 /** Settings that go into the same file are written together. */
-function byPath(files: readonly SettingsFile[], folder: string | undefined): Map<string, SettingsFile> {
+function byPath(files: readonly SettingsFile[], folder: string | undefined, input: Input): Map<string, SettingsFile> {
   const found = new Map<string, SettingsFile>();
   for (const file of files) {
-    const path = folder === undefined || file.project === undefined ? userPath(file) : join(folder, file.project);
+    const path =
+      folder === undefined || file.project === undefined ? userPath(file, input) : join(folder, file.project);
     const before = found.get(path)?.settings ?? [];
     found.set(path, { ...file, settings: [...before, ...file.settings] });
   }
   return found;
 }
 
-function described(file: SettingsFile): object {
+function described(file: SettingsFile, input: Input): object {
   return {
     ...(file.project && { project: file.project }),
-    user: userPath(file),
+    user: userPath(file, input),
     text: printed(syntaxes[file.syntax], file.settings),
   };
 }
 
-function explained(file: SettingsFile): string {
+function explained(file: SettingsFile, input: Input): string {
   const text = printed(syntaxes[file.syntax], file.settings);
   const place = file.project === undefined ? 'only there' : `or ${file.project} in a project`;
-  return `# ${userPath(file)}, ${place}\n${text}`;
-}
-
-interface Change {
-  readonly path: string;
-  readonly done: string;
-}
-
-const backupOf = (path: string): string => `${path}.before-larder`;
-
-async function write(link: string, file: SettingsFile): Promise<Change> {
-  const path = await target(link);
-  const before = await textOf(path);
-  const after = edited(path, () => withSettings(before ?? '', syntaxes[file.syntax], file.settings));
-  if (after === before) return { path: link, done: 'says so already' };
-  // Only the first time: what is kept is the file before any of this.
-  const keeps = before !== undefined && !isMarked(before) && !(await exists(backupOf(path)));
-  if (keeps) await copyFile(path, backupOf(path));
-  await replace(path, after);
-  return { path: link, done: `written${keeps ? `; as it was: ${basename(backupOf(path))}` : ''}` };
-}
-
-async function takeBack(link: string, file: SettingsFile): Promise<Change> {
-  const path = await target(link);
-  const text = await textOf(path);
-  if (text === undefined) return { path: link, done: 'is not there' };
-  const backup = await textOf(backupOf(path));
-  const undone = edited(path, () => withoutSettings(text, backup, syntaxes[file.syntax], file.settings));
-  if (undone.text === '' && backup === undefined) await rm(path);
-  else if (undone.text !== text) await replace(path, undone.text);
-  if (undone.kept.length > 0) return { path: link, done: `${undone.kept.join(', ')} was changed since and stays` };
-  if (backup !== undefined) await rm(backupOf(path));
-  if (undone.text === '' && backup === undefined) return { path: link, done: 'removed' };
-  return { path: link, done: undone.text === text ? 'says nothing of this' : 'as it was before' };
-}
-
-function edited<T>(path: string, edit: () => T): T {
-  try {
-    return edit();
-  } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}; change it by hand, as larder setup prints it`);
-  }
-}
-
-/** Dot files are often links into a repository of their own. */
-async function target(path: string): Promise<string> {
-  return realpath(path).catch(() => path);
-}
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** All or nothing; such files may hold tokens, so their mode stays. */
-async function replace(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.larder-${process.pid}`;
-  const mode = await stat(path).then(
-    (stats) => stats.mode & 0o777,
-    () => undefined,
-  );
-  await writeFile(temporary, text, { mode: 0o600 });
-  await chmod(temporary, mode ?? 0o644);
-  await rename(temporary, path);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+  return `# ${userPath(file, input)}, ${place}\n${text}`;
 }
 
 async function mustBeFolder(path: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { loadConfig } from '../config/load.ts';
 import { formatSize } from '../config/units.ts';
 import { verify } from '../store/verify.ts';
-import { type Command, configOption, exitCodes, jsonOption, say, sayJson } from './command.ts';
+import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';
 import { startProgress } from './progress.ts';
 
 export const command: Command = {
@@ -15,7 +15,8 @@ export const command: Command = {
     json: jsonOption,
   },
   async run(input) {
-    const config = await loadConfig(input.text('config'));
+    const { say, environment } = input;
+    const config = await loadConfig(input.text('config'), environment);
     const progress = startProgress('Verifying');
     const report = await verify({
       ...config.storage,
@@ -23,7 +24,7 @@ export const command: Command = {
       rebuild: input.flag('rebuild'),
       onProgress: progress.show,
     }).finally(() => progress.end());
-    if (input.flag('json')) sayJson({ storage: config.storage.path, ...report });
+    if (input.flag('json')) say(json({ storage: config.storage.path, ...report }));
     else {
       for (const { digest, path, reason } of report.damaged) say(`damaged  ${digest || path}  ${reason}`);
       say(

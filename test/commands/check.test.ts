@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { defaultUrl } from 'registry-url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { larder } from './larder.ts';
+import { command, larder } from './larder.ts';
 
 let folder: TemporaryFolder;
 
@@ -39,7 +39,7 @@ it('says where the npm registry was taken from', async () => {
       from: 'npm_config_registry, the registry that npm itself is set to use',
     },
   ]);
-  const own = await larder(['check', '--json'], { env: { npm_config_registry: 'http://localhost:5273/public/npm/' } });
+  const own = await command(['check', '--json'], { npm_config_registry: 'http://localhost:5273/public/npm/' });
   expect(JSON.parse(own.out)).toMatchObject({
     upstreams: [{ name: 'npmjs', from: 'well known' }],
     notes: [expect.stringContaining('Larder itself')],
@@ -48,7 +48,7 @@ it('says where the npm registry was taken from', async () => {
 
 it('reads the file that LARDER_CONFIG names', async () => {
   const file = await write('server: { listen: 127.0.0.1:1 }');
-  const { out } = await larder(['check', '--json'], { env: { LARDER_CONFIG: file } });
+  const { out } = await command(['check', '--json'], { LARDER_CONFIG: file });
   expect(JSON.parse(out)).toMatchObject({
     file,
     listen: '127.0.0.1:1',
@@ -64,7 +64,7 @@ upstreams:
   b: { url: https://b.example.com, auth: { username: larder, password: hunter2 } }
 `);
   for (const args of [['check'], ['check', '--json']]) {
-    const { code, out, err } = await larder([...args, '--config', file], { env: { SECRET: 'hunter2' } });
+    const { code, out, err } = await command([...args, '--config', file], { SECRET: 'hunter2' });
     expect(code).toBe(0);
     expect(out + err).not.toContain('hunter2');
     expect(out).toContain('bearer token');
@@ -74,7 +74,7 @@ upstreams:
 
 it('names every mistake with its line on standard error, and exits with 2', async () => {
   const file = await write('server:\n  drain: soon\nstorge: {}\n');
-  const { code, out, err } = await larder(['check', '--config', file]);
+  const { code, out, err } = await command(['check', '--config', file]);
   expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toBe(
     `${file}:2:3: server.drain: "soon" is not a duration; write a number and one of ms, s, m, h, d, such as 30s\n` +
@@ -91,7 +91,7 @@ orgs:
       files: { format: generic, sources: [{ remote: a }], options: { imutable: ['x/**'] } }
       npm: { format: npm, sources: [{ remote: npmjs }], options: { x: 1 } }
 `);
-  const { code, err } = await larder(['check', '--config', file]);
+  const { code, err } = await command(['check', '--config', file]);
   expect(code).toBe(2);
   expect(err).toContain('orgs.public.repositories.files.options: imutable');
   expect(err).toContain('orgs.public.repositories.npm.options: ');

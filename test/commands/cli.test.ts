@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { larder, program } from './larder.ts';
+import { command, larder, program } from './larder.ts';
 
 let folder: TemporaryFolder;
 
@@ -66,23 +66,23 @@ describe('the program', () => {
 
 describe('help', () => {
   it('is printed when asked for, and names every command', async () => {
-    const { code, out, err } = await larder(['--help']);
+    const { code, out, err } = await command(['--help']);
     expect({ code, err }).toEqual({ code: 0, err: '' });
     for (const name of ['serve', 'check', 'verify', 'gc', 'setup']) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
   it('goes to standard error when nothing was asked for', async () => {
-    const { code, out, err } = await larder([]);
+    const { code, out, err } = await command([]);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toContain('Usage: larder COMMAND');
   });
 
   it.each(['serve', 'check', 'verify', 'gc', 'setup'])('of %s', async (name) => {
-    const { code, out } = await larder([name, '--help']);
+    const { code, out } = await command([name, '--help']);
     expect(code).toBe(0);
     expect(out).toContain(`Usage: larder ${name}`);
     expect(out).toContain('--config FILE');
-    expect((await larder(['help', name])).out).toBe(out);
+    expect((await command(['help', name])).out).toBe(out);
   });
 });
 
@@ -100,8 +100,13 @@ describe('wrong use', () => {
     [['check', '--json=yes'], '--json takes no value'],
     [['gc', '--grace', 'soon'], '--grace soon is no duration; write such as 24h or 7d'],
   ])('%j: one line on standard error, exit code 2', async (args, message) => {
-    expect(await larder(args)).toEqual({ code: 2, out: '', err: `larder: ${message}\n` });
+    expect(await command(args)).toEqual({ code: 2, out: '', err: `larder: ${message}\n` });
   });
+});
+
+it('says so on standard error and in the exit code', async () => {
+  const run = await larder(['chekc']);
+  expect(run).toEqual({ code: 2, out: '', err: 'larder: there is no command "chekc"; did you mean "check"?\n' });
 });
 
 it('does not complain when nobody reads on', async () => {

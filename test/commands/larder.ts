@@ -1,7 +1,8 @@
-/** Runs bin/larder as people do. */
+/** Runs commands: as people do, or within the test's own process, which is faster. */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../src/commands/run.ts';
 
 export const root: string = fileURLToPath(new URL('../..', import.meta.url));
 export const program: string = fileURLToPath(new URL('../../bin/larder', import.meta.url));
@@ -18,7 +19,7 @@ export interface RunOptions {
   readonly program?: string;
 }
 
-/** With an environment of its own: only PATH and what is given. */
+/** bin/larder, with an environment of its own: only PATH and what is given. */
 export async function larder(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const child = spawn(options.program ?? program, args, {
     cwd: options.cwd ?? root,
@@ -31,4 +32,19 @@ export async function larder(args: readonly string[], options: RunOptions = {}):
   });
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await code, out, err };
+}
+
+/** The same without a process. */
+export async function command(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Run> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await run(args, {
+    environment,
+    say: (line) => out.push(`${line}\n`),
+    warn: (line) => err.push(`${line}\n`),
+  });
+  return { code, out: out.join(''), err: err.join('') };
 }

@@ -78,7 +78,7 @@ export interface Undone {
 }
 
 /**
- * The text as it was before, as far as our settings go: those that are marked, whatever their values, and those that
+ * The text as it was before, as far as these settings go: where they are marked, whatever their values, and where they
  * say what `settings` say, because some clients write their files anew without comments. `before` is the whole text
  * from then, `undefined` if there was none.
  */
@@ -92,7 +92,7 @@ export function withoutSettings(
   const old = split(before ?? '').lines;
   const lines = [...parts.lines];
   const kept: string[] = [];
-  for (const name of [...settings, ...markedIn(lines, syntax)]) {
+  for (const name of [...settings, ...markedIn(lines, syntax, settings)]) {
     const span = syntax.find(lines, name);
     if (!span) continue;
     const was = syntax.find(old, name);
@@ -116,11 +116,18 @@ export function withoutSettings(
   return { text: empty ? '' : join({ ...parts, lines }), kept };
 }
 
-function markedIn(lines: readonly string[], syntax: Syntax): SettingName[] {
+function markedIn(lines: readonly string[], syntax: Syntax, settings: readonly Setting[]): SettingName[] {
   return lines.flatMap((line, at) => {
     const name = line.trim() === mark ? syntax.read(lines, at + 1) : undefined;
-    return name === undefined ? [] : [name];
+    return name !== undefined && settings.some(({ key }) => withoutAddress(key) === withoutAddress(name.key))
+      ? [name]
+      : [];
   });
+}
+
+/** Some keys begin with the address they are for, which may have been another one. */
+function withoutAddress(key: string): string {
+  return key.replace(/^\/\/.*:/, '//:');
 }
 
 /** A heading that came with a setting goes with it, and so does the empty line before it. */

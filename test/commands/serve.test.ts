@@ -1,0 +1,59 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
+import { larder, program } from './larder.ts';
+
+let folder: TemporaryFolder;
+let child: ChildProcess | undefined;
+
+beforeEach(async () => {
+  folder = await temporaryFolder('larder-serve');
+});
+
+afterEach(async () => {
+  if (child?.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  await folder.remove();
+});
+
+async function write(text: string): Promise<string> {
+  const file = join(folder.path, 'larder.yaml');
+  await writeFile(file, text);
+  return file;
+}
+
+it('serves until it is told to stop, and then exits with 0', async () => {
+  const file = await write(`server: { listen: 127.0.0.1:0 }\nstorage: { path: '${folder.path}/data' }\n`);
+  const running = spawn(program, ['serve', '--config', file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH ?? '' },
+  });
+  child = running;
+  const exited = once(running, 'exit');
+  let url = '';
+  for await (const line of createInterface({ input: running.stdout })) {
+    const facts = JSON.parse(line) as { readonly msg: string; readonly url?: string };
+    url = facts.url ?? '';
+    if (facts.msg === 'listening') break;
+  }
+  running.stdout.resume();
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  running.kill('SIGTERM');
+  expect(await exited).toEqual([0, null]);
+});
+
+it('does not listen with a configuration that has mistakes, and exits with 2', async () => {
+  const file = await write('server: { listen: 127.0.0.1:0, drian: 1s }\n');
+  const { code, out, err } = await larder(['serve', '--config', file]);
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  expect(err).toBe(`${file}:1:32: server.drian: unknown key; did you mean "drain"?\n`);
+});
+
+it('exits with 1 when it cannot start', async () => {
+  const file = await write(`server: { listen: 192.0.2.1:1 }\nstorage: { path: '${folder.path}/data' }\n`);
+  const { code } = await larder(['serve', '--config', file]);
+  expect(code).toBe(1);
+});
