@@ -89,6 +89,24 @@ function dateLine(): string {
   return dateText;
 }
 
+/** Up to here copying head and body into one piece costs less than writing two. */
+const largestCopy = 64 * 1024;
+const largestHead = 8 * 1024;
+let scratch = Buffer.allocUnsafeSlow(largestCopy + largestHead);
+
+/** One write from memory that is used again and again: a write that the system took whole, as nearly all are, is done with it. */
+function writeCopy(socket: Socket, head: string, body: Uint8Array): void {
+  if (head.length > largestHead) {
+    socket.write(head, 'latin1');
+    socket.write(body);
+    return;
+  }
+  scratch.write(head, 0, 'latin1');
+  scratch.set(body, head.length);
+  socket.write(scratch.subarray(0, head.length + body.byteLength));
+  if (socket.writableLength > 0) scratch = Buffer.allocUnsafeSlow(largestCopy + largestHead);
+}
+
 export function createWire(options: WireOptions): net.Server {
   const { server, hot, baseOf } = options;
   const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
@@ -122,6 +140,7 @@ export function createWire(options: WireOptions): net.Server {
     const unmodified = isUnmodified(answer, head.headers['if-none-match']);
     const text = `${unmodified ? answer.unmodifiedHead : answer.head}x-request-id: ${id}\r\n${dateLine()}${keepAlive}\r\n`;
     if (unmodified) socket.write(text, 'latin1');
+    else if (answer.body.byteLength <= largestCopy) writeCopy(socket, text, answer.body);
     else {
       socket.cork();
       socket.write(text, 'latin1');

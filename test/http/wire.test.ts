@@ -64,9 +64,11 @@ async function exchange(
   closing.push(() => socket.destroy());
   await once(socket, 'connect');
   let text = '';
+  const least = ends.join('').length;
   const complete = new Promise<void>((done) => {
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1');
+      if (text.length < least) return;
       let at = 0;
       const all = ends.every((end) => {
         const found = text.indexOf(end, at);
@@ -135,6 +137,22 @@ describe('the wire', () => {
     const { port } = await start({ body });
     const text = await exchange(port, get(port, '/hot').repeat(20), Array(20).fill('x'.repeat(400_000)));
     expect(text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(20);
+  });
+
+  it('mixes nothing up when many clients read late', async () => {
+    const bodies = Array.from({ length: 8 }, (_, index) => Buffer.alloc(50_000, String(index)));
+    const all = await Promise.all(bodies.map((body) => start({ body })));
+    const texts = await Promise.all(
+      all.map(async ({ port }, index) => {
+        // Client and server share a thread: all answers are written before the first one is read.
+        return exchange(port, get(port, '/hot').repeat(100), Array(100).fill(String(index).repeat(50_000)));
+      }),
+    );
+    texts.forEach((text, index) => {
+      expect(text.match(/\r\n\r\n(\d+)/g)?.every((body) => new RegExp(`^\r\n\r\n${index}{50000}$`).test(body))).toBe(
+        true,
+      );
+    });
   });
 
   it('tells of each answer once', async () => {
