@@ -28,6 +28,8 @@ export interface LedgerSettings {
   readonly readerStallMs: number;
   /** Shared with the download, which adds and removes them. */
   readonly readers: ReadonlySet<Reader>;
+  /** The disk failed. */
+  readonly onPassing: () => void;
   /** Bytes are gone: who comes now can't have the whole any more. */
   readonly onHole: () => void;
   /** Passing through, the window is full and nobody reads. */
@@ -53,6 +55,9 @@ const maxPieces = 1024;
 /** Pieces that arrived while the disk was busy are written together, up to this many bytes. */
 const maxWriteBytes = 256 * 1024;
 
+/** Clients that come together fall behind together: a block is read once for all that are about there. */
+const maxBlocks = 8;
+
 // Told apart from other trouble because the store itself reports that it is full, once.
 const fullCodes = new Set(['ENOSPC', 'EDQUOT']);
 
@@ -75,6 +80,8 @@ export class Ledger {
   #isClosed = false;
   #isFlushing = false;
   #flushed: Promise<void> | undefined;
+  /** Lately read from the file, by offset, the latest last. */
+  readonly #blocks = new Map<number, Promise<Buffer>>();
   /** The writer waits for room. */
   #roomy: PromiseWithResolvers<void> | undefined;
 
@@ -131,8 +138,12 @@ export class Ledger {
     );
   }
 
-  /** Takes the newest piece and releases the one before. A promise is returned when the next one has to wait for room. */
+  /**
+   * Takes the newest piece and releases the one before. A promise is returned when the next one has to wait for room.
+   * Throws once the download has failed: a source may yield a little more after it was told to stop.
+   */
   append(bytes: Buffer): Promise<void> | undefined {
+    if (this.#problem) throw this.#problem;
     if (!this.#holdsAll) this.#released = this.#end;
     this.#pieces.push({ start: this.#end, bytes });
     this.#windowSize += bytes.length;
@@ -144,8 +155,7 @@ export class Ledger {
 
   /** Resolves when every byte is in the file: with the stage, or with nothing if the disk failed. */
   async staged(): Promise<Stage | undefined> {
-    await this.#opening;
-    while (this.#isFlushing) await this.#flushed;
+    await this.#untilQuiet();
     return this.#isPassing ? undefined : this.#stage;
   }
 
@@ -167,7 +177,7 @@ export class Ledger {
 
   /** Forgets the stage unless it was committed; readers are not disturbed. */
   async discard(): Promise<void> {
-    await this.staged();
+    await this.#untilQuiet();
     await this.#stage?.discard().catch((error: unknown) => publish('fault', { where: 'download.discard', error }));
   }
 
@@ -196,18 +206,18 @@ export class Ledger {
     return { kind: 'failed', problem: missed() };
   }
 
-  /** What the disk says, in words for the reader, if it doesn't give the bytes. */
+  /** Fewer bytes than asked for, but at least one; or what the disk says, in words for the reader. */
   async readStaged(position: number, length: number): Promise<Buffer | Problem> {
-    const release = this.#stage?.retain();
+    const { chunkSize } = this.#settings;
+    const start = position - (position % chunkSize);
     try {
-      const bytes = await this.#stage?.read(position, length);
-      if (!bytes || bytes.length === 0) throw new Error('The staging file is shorter than what was written to it.');
-      return bytes;
+      // The last block still grows.
+      if (start + chunkSize > this.#staged) return await this.#readFile(position, length);
+      const block = await this.#readBlock(start);
+      return block.subarray(position - start, position - start + length);
     } catch (error) {
       publish('fault', { where: 'download.read', error });
       return toProblem(error);
-    } finally {
-      release?.();
     }
   }
 
@@ -215,6 +225,36 @@ export class Ledger {
   moved(): void {
     this.#roomy?.resolve();
     this.#roomy = undefined;
+  }
+
+  #readBlock(start: number): Promise<Buffer> {
+    const block = this.#blocks.get(start) ?? this.#readFile(start, this.#settings.chunkSize);
+    this.#blocks.delete(start);
+    this.#blocks.set(start, block);
+    block.catch(() => this.#blocks.delete(start));
+    const [oldest] = this.#blocks.keys();
+    if (this.#blocks.size > maxBlocks && oldest !== undefined) this.#blocks.delete(oldest);
+    return block;
+  }
+
+  async #readFile(position: number, length: number): Promise<Buffer> {
+    const release = this.#stage?.retain();
+    try {
+      const bytes = await this.#stage?.read(position, length);
+      if (bytes?.length !== length) throw new Error('The staging file is shorter than what was written to it.');
+      return bytes;
+    } finally {
+      release?.();
+    }
+  }
+
+  async #untilQuiet(): Promise<void> {
+    await this.#opening;
+    this.#flush();
+    while (this.#isFlushing) {
+      await this.#flushed;
+      this.#flush();
+    }
   }
 
   #wakeReaders(): void {
@@ -238,7 +278,7 @@ export class Ledger {
   }
 
   #flush(): void {
-    if (this.#isFlushing || this.#isPassing) return;
+    if (this.#isFlushing || this.#isPassing || this.#problem || this.#staged === this.#end) return;
     this.#isFlushing = true;
     this.#flushed = this.#writeOut();
   }
@@ -255,7 +295,7 @@ export class Ledger {
     } catch (error) {
       this.#passThrough(error);
     }
-    // Here and not when the promise settles: a piece that arrives in between would stay unwritten.
+    // Here and not when the promise settles: a piece that arrives in between would wait for the next one.
     this.#isFlushing = false;
   }
 
@@ -273,6 +313,7 @@ export class Ledger {
 
   #passThrough(error: unknown): void {
     this.#isPassing = true;
+    this.#settings.onPassing();
     if (!fullCodes.has((error as { code?: string })?.code ?? '')) publish('fault', { where: 'download.stage', error });
     // Readers keep what is in the file; its room is wanted by others.
     void this.#stage?.discard().catch(() => undefined);
@@ -340,7 +381,7 @@ export function missed(): Problem {
 /** Whether the promise was fulfilled in time. */
 async function within(limitMs: number, promise: Promise<void>): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), limitMs);
+  const timer = setTimeout(() => late.resolve(false), limitMs).unref();
   try {
     return await Promise.race([promise.then(() => true), late.promise]);
   } finally {

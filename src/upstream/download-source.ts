@@ -159,7 +159,11 @@ export class Source {
 
   /** Frees the connection if the body was not read to its end. */
   close(): void {
-    if (!this.#ended) this.#exchange.reply.body.destroy();
+    if (this.#ended) return;
+    const { reply, iterator } = this.#exchange;
+    reply.body.destroy();
+    // A decoder that is not left keeps its memory until the garbage collector comes by.
+    void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 
   /** Frees the connection of an answer whose body nobody wants. */

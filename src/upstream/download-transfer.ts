@@ -196,6 +196,8 @@ export class Transfer implements Download {
   async #finish(facts: DownloadFacts, hasEnd: boolean): Promise<DownloadFacts & { readonly stored: boolean }> {
     const { gate = false } = this.#request;
     const ledger = this.#ledger;
+    // The last reader may have left while the last bytes came in.
+    if (ledger.problem) throw ledger.problem;
     this.#phase = 'storing';
     if (!gate) ledger.complete();
     const stage = await ledger.staged();
@@ -235,6 +237,9 @@ export class Transfer implements Download {
       passWindowBytes,
       readerStallMs,
       readers: this.#readers,
+      onPassing: () => {
+        if (this.#wasRead && this.#readers.size === 0) this.#linger();
+      },
       onHole: this.#hooks.onClosed,
       onStranded: () => this.#abandon(),
     });
