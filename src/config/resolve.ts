@@ -554,7 +554,7 @@ export function ownAddress(listen: Listen, publicUrl: string | undefined): (url:
     }
     const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase();
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
-    if (port !== listen.port || listen.port === 0) return false;
+    if (port !== listen.port) return false;
     if (host === listen.host.toLowerCase()) return true;
     if (isLoopback(host)) return everywhere || isLoopback(listen.host);
     return everywhere && addresses.includes(host);

@@ -127,6 +127,13 @@ describe('writing', () => {
     }
   });
 
+  it('keeps nothing of a file that it has made itself', async () => {
+    await setup('npm', '--write');
+    await setup('npm', '--write', '--url', 'http://127.0.0.1:1/a/b');
+    expect(await readdir(home)).toEqual(['.npmrc']);
+    expect((await stat(join(home, '.npmrc'))).mode & 0o777).toBe(0o644);
+  });
+
   it("changes a project's file and nothing of the user's", async () => {
     const project = join(folder.path, 'project');
     await mkdir(project);
