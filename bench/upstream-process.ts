@@ -8,6 +8,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import { coldVersions, filler, fresh, type SizeName, sizes } from './bodies.ts';
@@ -17,6 +18,8 @@ interface Reply {
   readonly type: string;
   readonly parts: readonly Buffer[];
   readonly etag?: string;
+  /** 0: as fast as it goes. */
+  readonly bytesPerMs?: number;
 }
 
 async function serve(copyTo: string, copyFrom: string): Promise<void> {
@@ -38,10 +41,10 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   }
 
   async function file(path: string): Promise<Reply | undefined> {
-    const [kind = '', latency = '0', size = '0'] = path.split('/');
+    const [kind = '', latency = '0', size = '0', rate = '0'] = path.split('/');
     if (kind === 'cold') {
       await takeTime(latency);
-      return { type: 'application/octet-stream', parts: fresh(path, Number(size)) };
+      return { type: 'application/octet-stream', parts: fresh(path, Number(size)), bytesPerMs: Number(rate) };
     }
     if (!Object.hasOwn(sizes, kind)) return undefined;
     const bytes = body(kind as SizeName);
@@ -171,7 +174,8 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
     }
     const length = reply.parts.reduce((sum, part) => sum + part.length, 0);
     response.writeHead(200, { 'content-type': reply.type, 'content-length': length });
-    for (const part of reply.parts) response.write(part);
+    if (reply.bytesPerMs) await pace(response, Buffer.concat(reply.parts), reply.bytesPerMs);
+    else for (const part of reply.parts) response.write(part);
     response.end();
   }
 
@@ -195,6 +199,17 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   // The bench that started this is gone: nothing is left to serve.
   process.on('disconnect', () => process.exit());
   process.send?.({ port } satisfies Report);
+}
+
+/** As a line of that speed would let it through. */
+async function pace(response: ServerResponse, bytes: Buffer, bytesPerMs: number): Promise<void> {
+  const startedAt = performance.now();
+  for (let sent = 0; sent < bytes.length && !response.destroyed; ) {
+    await delay(1);
+    const due = Math.min(bytes.length, Math.floor((performance.now() - startedAt) * bytesPerMs));
+    response.write(bytes.subarray(sent, due));
+    sent = due;
+  }
 }
 
 /** Even a timer of 0 ms takes one. */
