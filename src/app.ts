@@ -52,7 +52,13 @@ function createPool(threads: number) {
 export async function createLarder(config: Config, parts: LarderParts = {}): Promise<Larder> {
   const now = parts.now ?? Date.now;
   const via = `larder-${randomBytes(6).toString('hex')}`;
-  const metrics: Metrics | undefined = config.metrics.enabled ? startMetrics() : undefined;
+  const metrics: Metrics | undefined = config.metrics.enabled
+    ? startMetrics({
+        version,
+        upstreams: Object.keys(config.upstreams),
+        ...(config.storage.maxSizeBytes === undefined ? {} : { maxSizeBytes: config.storage.maxSizeBytes }),
+      })
+    : undefined;
   const store = await openStore({
     ...config.storage,
     index: config.index,
