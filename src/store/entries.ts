@@ -127,11 +127,12 @@ export class StoredEntries implements Entries {
 
   async #readThrough(hash: string): Promise<KeyedEntry | undefined> {
     const { objects, records, health } = this.#parts;
-    const indexed = await records.get(hash);
-    if (indexed) return indexed;
     try {
       const bytes = await objects.read(entryName(hash));
       const found = bytes && decodeEntry(bytes);
+      // Touched meanwhile: that is newer than the object.
+      const indexed = await records.get(hash);
+      if (indexed) return indexed;
       if (found) records.set(hash, found);
       return found;
     } catch (error) {

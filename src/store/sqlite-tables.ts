@@ -120,6 +120,19 @@ export class SqliteTables {
     this.#file.close();
   }
 
+  #makeTable(table: string): void {
+    if (this.#tables.has(table)) return;
+    // Looked for first: making one takes the lock for writing, even if it is there already.
+    const index = `${table}_expires`;
+    if (!this.#file.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get(index)) {
+      this.#file.exec(
+        `CREATE TABLE IF NOT EXISTS "${table}" (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, expires INTEGER) STRICT;
+         CREATE INDEX IF NOT EXISTS "${index}" ON "${table}" (expires) WHERE expires IS NOT NULL;`,
+      );
+    }
+    this.#tables.add(table);
+  }
+
   /** A table made inside a transaction is gone with it. */
   #forget(): void {
     this.#statements.clear();
@@ -131,13 +144,7 @@ export class SqliteTables {
     const key = `${table}\n${sql}`;
     let statement = this.#statements.get(key);
     if (!statement) {
-      if (!this.#tables.has(table)) {
-        this.#file.exec(
-          `CREATE TABLE IF NOT EXISTS "${table}" (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, expires INTEGER) STRICT;
-           CREATE INDEX IF NOT EXISTS "${table}_expires" ON "${table}" (expires) WHERE expires IS NOT NULL;`,
-        );
-        this.#tables.add(table);
-      }
+      this.#makeTable(table);
       statement = this.#file.prepare(sql.replaceAll('$table', `"${table}"`));
       this.#statements.set(key, statement);
     }

@@ -14,15 +14,16 @@ function hexFor(name: string): string {
   return digestFor(name).slice('sha256:'.length);
 }
 
-/** A closed store: a and b have entries, c is part of a derived document, d and e are referred to by nothing. */
+/** A closed store: a and b have entries, c and f are part of derived documents, d and e are referred to by nothing. */
 async function stored(): Promise<{ path: string; clock: ReturnType<typeof standingClock> }> {
   const path = await folder();
   const clock = standingClock(Date.now());
   const store = await opened({ path, clock });
-  for (const name of 'abcde') await store.blobs.add(bytesOf(name));
+  for (const name of 'abcdef') await store.blobs.add(bytesOf(name));
   await store.entries.put({ source: 'x', path: '/a' }, entryFor(digestFor('a')));
   store.entries.touch({ source: 'x', path: '/b' }, entryFor(undefined, { digests: [digestFor('b')] }));
   store.facts('derived').set('document', { parts: [{ body: `sha256:${hexFor('c').toUpperCase()}` }] });
+  store.facts('derived').set('map', { [digestFor('f')]: true });
   store.facts('links').set('document', [digestFor('d')]);
   await store.close();
   clock.forward(2 * hour);
@@ -39,10 +40,10 @@ test('a dry run tells what nothing refers to, and touches nothing', async () => 
   const { path, clock } = await stored();
   const report = await collect({ path, clock, graceMs, dryRun: true });
   expect(names(report)).toBe('de');
-  expect(report).toMatchObject({ checked: 5, young: 0, trashed: 0, deleted: 0, freedBytes: 0 });
+  expect(report).toMatchObject({ checked: 6, young: 0, trashed: 0, deleted: 0, freedBytes: 0 });
   expect(report.unreferenced[0]).toMatchObject({ sizeBytes: 1000 });
   expect(report.unreferenced[0]?.ageMs).toBeGreaterThanOrEqual(hour);
-  expect((await opened({ path })).usage().blobs).toBe(5);
+  expect((await opened({ path })).usage().blobs).toBe(6);
 });
 
 test('what nothing refers to goes to the trash, and one grace period later for good', async () => {
@@ -63,7 +64,7 @@ test('what nothing refers to goes to the trash, and one grace period later for g
   expect(await collect({ path, clock, graceMs, dryRun: false })).toMatchObject({ deleted: 2, freedBytes: 2000 });
   expect(existsSync(join(path, trashName(hexFor('d'))))).toBe(false);
   const store = await opened({ path });
-  expect(store.usage()).toMatchObject({ blobs: 3, bytes: 3000 });
+  expect(store.usage()).toMatchObject({ blobs: 4, bytes: 4000 });
   for (const name of 'abc') expect(await store.blobs.bytes(digestFor(name))).toEqual(bytesOf(name));
 });
 
@@ -87,7 +88,7 @@ describe('what is in the trash', () => {
     await collect({ path, clock, graceMs, dryRun: false });
     const store = await opened({ path, clock });
     expect(await store.blobs.bytes(digestFor('d'))).toEqual(bytesOf('d'));
-    expect(store.usage().blobs).toBe(4);
+    expect(store.usage().blobs).toBe(5);
     await store.close();
     clock.forward(2 * hour);
     expect(await collect({ path, clock, graceMs: 24 * hour, dryRun: false })).toMatchObject({ trashed: 0, deleted: 0 });
@@ -112,7 +113,7 @@ describe('beside a running server', () => {
     const server = await opened({ path, clock });
     const reader = await server.blobs.open(digestFor('e'));
     const stage = await server.stage({});
-    await stage.write(bytesOf('f'));
+    await stage.write(bytesOf('h'));
     await server.blobs.add(bytesOf('g'));
     const now = clock();
     await disk.utimes(join(path, blobName(hexFor('g'))), now - hour + 1000);
@@ -122,8 +123,8 @@ describe('beside a running server', () => {
     expect(report.young).toBe(1);
     expect(await reader?.read(0, 1000)).toEqual(bytesOf('e'));
     reader?.close();
-    await stage.commit(digestFor('f'));
-    expect(await server.blobs.bytes(digestFor('f'))).toEqual(bytesOf('f'));
+    await stage.commit(digestFor('h'));
+    expect(await server.blobs.bytes(digestFor('h'))).toEqual(bytesOf('h'));
     expect(await server.blobs.bytes(digestFor('g'))).toEqual(bytesOf('g'));
   });
 
@@ -188,5 +189,5 @@ test('an index that does not answer ends it before anything is taken', async () 
   const { path, clock } = await stored();
   const collecting = collect({ path, clock, graceMs, dryRun: false, index: 'redis://127.0.0.1:1' });
   await expect(collecting).rejects.toThrow('nothing was collected');
-  expect((await opened({ path })).usage().blobs).toBe(5);
+  expect((await opened({ path })).usage().blobs).toBe(6);
 });

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { disk } from '../../src/store/disk.ts';
@@ -144,30 +144,68 @@ test('puts of one key at the same time leave index and disk agreeing', async () 
   expect(decodeEntry(readFileSync(fileOf(path)))?.entry).toEqual(last);
 });
 
-test('a read that began before a put does not bring the old entry back', async () => {
+describe('a read that began before', () => {
+  /** A store without an index, whose entries on the disk are read slowly enough for others to overtake. */
+  async function slow(path: string): Promise<Awaited<ReturnType<typeof opened>>> {
+    rmSync(join(path, 'index'), { recursive: true });
+    return opened({
+      path,
+      disk: diskWith({
+        readFile: async (file) => {
+          const bytes = await disk.readFile(file);
+          if (file.endsWith('.json')) for (let turn = 0; turn < 200; turn += 1) await new Promise(setImmediate);
+          return bytes;
+        },
+      }),
+    });
+  }
+
+  async function stored(): Promise<string> {
+    const path = await folder();
+    const store = await opened({ path });
+    await store.entries.put(key, entry);
+    await store.close();
+    return path;
+  }
+
+  test.each<[string, (store: Awaited<ReturnType<typeof opened>>) => Promise<void>]>([
+    ['a put', (store) => store.entries.put(key, { ...entry, checkedAt: 9 })],
+    ['a touch', async (store) => store.entries.touch(key, { ...entry, checkedAt: 9 })],
+    [
+      'a touch that comes a little later',
+      async (store) => {
+        for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate);
+        store.entries.touch(key, { ...entry, checkedAt: 9 });
+      },
+    ],
+  ])('%s does not bring the old entry back', async (_, change) => {
+    const path = await stored();
+    const store = await slow(path);
+    await Promise.all([store.entries.get(key), change(store)]);
+    expect(await store.entries.get(key)).toMatchObject({ checkedAt: 9 });
+    await store.close();
+    expect(await (await opened({ path })).entries.get(key)).toMatchObject({ checkedAt: 9 });
+  });
+
+  test('a touch, from the index, does not bring the old entry back either', async () => {
+    const store = await opened({ path: await stored() });
+    const reading = store.entries.get(key);
+    store.entries.touch(key, { ...entry, checkedAt: 9 });
+    await reading;
+    expect(await store.entries.get(key)).toMatchObject({ checkedAt: 9 });
+  });
+});
+
+test('what was read from the disk is in the index from then on', async () => {
   const path = await folder();
   const store = await opened({ path });
   await store.entries.put(key, entry);
   await store.close();
-  const held = Promise.withResolvers<void>();
-  rmSync(join(path, 'index'), { recursive: true });
-  const slow = await opened({
-    path,
-    disk: diskWith({
-      readFile: async (file) => {
-        const bytes = await disk.readFile(file);
-        await held.promise;
-        return bytes;
-      },
-    }),
-  });
-  const reading = slow.entries.get(key);
-  const putting = slow.entries.put(key, { ...entry, checkedAt: 9 });
-  held.resolve();
-  await Promise.all([reading, putting]);
-  expect(await slow.entries.get(key)).toMatchObject({ checkedAt: 9 });
-  await slow.close();
-  expect(await (await opened({ path })).entries.get(key)).toMatchObject({ checkedAt: 9 });
+  const cold = await withoutIndex(path);
+  await cold.entries.get(key);
+  await cold.close();
+  rmSync(join(path, 'entries'), { recursive: true });
+  expect(await (await opened({ path })).entries.get(key)).toEqual(entry);
 });
 
 test('a disk that cannot be read makes entries count as not stored', async () => {
@@ -192,4 +230,12 @@ test('a disk that takes no entry rejects it, leaves the old one, and is said to 
   await expect(store.entries.put(key, { ...entry, checkedAt: 3 })).rejects.toMatchObject({ code: 'ENOSPC' });
   expect(await store.entries.get(key)).toEqual(entry);
   expect(store.health()).toMatchObject({ writable: false, reason: expect.stringContaining('full') });
+});
+
+test('an entry that cannot be put in its place leaves nothing in staging', async () => {
+  const store = await opened({
+    disk: diskWith({ rename: () => Promise.reject(Object.assign(new Error('no'), { code: 'EIO' })) }),
+  });
+  await expect(store.entries.put(key, entry)).rejects.toMatchObject({ code: 'EIO' });
+  expect(readdirSync(join(store.path, 'staging')).filter((name) => !name.endsWith('.lock'))).toEqual([]);
 });

@@ -1,11 +1,22 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { disk } from '../../src/store/disk.ts';
 import { type Index, openIndex } from '../../src/store/index.ts';
+import { SqliteTables } from '../../src/store/sqlite-tables.ts';
 import { kvConformance, type OpenIndexes } from '../conformance/kv.ts';
 import { eventually } from '../support/wait.ts';
 import { folder, heard, standingClock } from './opened.ts';
@@ -35,6 +46,63 @@ describe('SQLite', () => {
     expect(await one.records('test').get('key')).toBe(2);
   });
 
+  test('a flush takes along what was set while another one was under way', async () => {
+    const path = await folder();
+    const [one, other] = [(await openAt(path, 'sqlite')).index, (await openAt(path, 'sqlite')).index];
+    const [first, second] = [one.records('first'), one.records('second')];
+    second.set('key', 1);
+    void one.flush();
+    await new Promise(setImmediate);
+    second.set('more', 1);
+    void one.flush();
+    first.set('key', 2);
+    await one.flush();
+    expect(await other.records('first').get('key')).toBe(2);
+  });
+
+  test('what another process holds up is kept, told, and written later', async () => {
+    const faults = heard('fault');
+    const path = await folder();
+    const [one, other] = [(await openAt(path, 'sqlite')).index, (await openAt(path, 'sqlite')).index];
+    const records = one.records<number>('test');
+    records.set('key', 1);
+    records.set('gone', 1);
+    await one.flush();
+    const holder = new DatabaseSync(join(path, 'index.sqlite'));
+    holder.exec('BEGIN IMMEDIATE');
+    records.set('key', 2);
+    records.set('new', 3);
+    records.delete('gone');
+    await one.flush();
+    expect(faults).toHaveLength(1);
+    const all: Record<string, number> = {};
+    for await (const [key, value] of records.entries()) {
+      expect(all).not.toHaveProperty(key);
+      all[key] = value;
+    }
+    expect(all).toEqual({ key: 2, new: 3 });
+    expect(await records.get('new')).toBe(3);
+    expect(await other.records('test').get('key')).toBe(1);
+    holder.exec('ROLLBACK');
+    holder.close();
+    await eventually('the writes arrive', async () => (await other.records('test').get('new')) === 3);
+    expect(await other.records('test').get('key')).toBe(2);
+    expect(await other.records('test').get('gone')).toBeUndefined();
+  });
+
+  test('a table that was made in a transaction that failed is made again', async () => {
+    const tables = new SqliteTables(join(await folder(), 'index.sqlite'));
+    onTestFinished(() => tables.close());
+    expect(() =>
+      tables.transaction(() => {
+        tables.prepare('test', 'SELECT * FROM $table');
+        throw new Error('on purpose');
+      }),
+    ).toThrow('on purpose');
+    await tables.table('test').set('key', 'value');
+    expect(await tables.table('test').get('key')).toBe('value');
+  });
+
   test('its files are for the owner alone', async () => {
     const path = join(await folder(), 'index');
     const { index } = await openAt(path, 'sqlite');
@@ -48,6 +116,14 @@ describe('SQLite', () => {
   test.each<[string, (file: string) => void]>([
     ['is no database', (file) => writeFileSync(file, 'x'.repeat(5_000))],
     ['lost its end', (file) => truncateSync(file, 6_000)],
+    [
+      'is damaged inside',
+      (file) => {
+        const fd = openSync(file, 'r+');
+        writeSync(fd, Buffer.alloc(40_000, 0xa5), 0, 40_000, 4096);
+        closeSync(fd);
+      },
+    ],
   ])('a file that %s is moved aside and begun anew', async (_, damage) => {
     const faults = heard('fault');
     const path = await folder();

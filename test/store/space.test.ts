@@ -120,9 +120,13 @@ describe('eviction', () => {
     await eventually('the deletions wait', () => deletions.waiting() === 4);
     expect(await store.blobs.open(digestFor('4'))).toBeUndefined();
     await store.blobs.add(bytesOf('4'));
+    // The file of this one is being deleted right now.
+    const other = store.blobs.add(bytesOf('2'));
     deletions.letGo();
+    await other;
     await eventually('the deletions are over', () => store.usage().bytes <= 200_000);
     expect(await store.blobs.bytes(digestFor('4'))).toEqual(bytesOf('4'));
+    expect(await store.blobs.bytes(digestFor('2'))).toEqual(bytesOf('2'));
     expect(await store.blobs.open(digestFor('3'))).toBeUndefined();
   });
 
