@@ -1,6 +1,7 @@
 /** What a path of a source points to: in memory, in the index, and for what has bytes also in a small object that outlives the index. */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../core/digest.ts';
+import { handfuls } from './disk-objects.ts';
 import type { Health } from './health.ts';
 import type { Records } from './index.ts';
 import { entriesPrefix, entryName, hashOf, hashOfEntryName } from './layout.ts';
@@ -60,6 +61,8 @@ export interface StoredEntriesParts {
   readonly health: Health;
 }
 
+/** Entry objects read at a time while going through all of them. */
+const readsAtOnce = 16;
 const mostInMemory = 10_000;
 /** Then the index is asked again: another process may have written. */
 const memoryMs = 1_000;
@@ -160,11 +163,14 @@ export async function* entryObjects(
   objects: Objects,
   skip: (hash: string) => boolean = () => false,
 ): AsyncIterable<{ readonly hash: string; readonly name: string; readonly found: KeyedEntry | undefined }> {
-  for await (const { name } of objects.list(entriesPrefix)) {
-    const hash = hashOfEntryName(name);
-    if (!hash || skip(hash)) continue;
-    const bytes = await objects.read(name);
-    if (bytes) yield { hash, name, found: decodeEntry(bytes) };
+  for await (const names of handfuls(objects.names(entriesPrefix), readsAtOnce)) {
+    const read = names.map(async (name) => {
+      const hash = hashOfEntryName(name);
+      if (!hash || skip(hash)) return undefined;
+      const bytes = await objects.read(name);
+      return bytes && { hash, name, found: decodeEntry(bytes) };
+    });
+    for (const one of await Promise.all(read)) if (one) yield one;
   }
 }
 

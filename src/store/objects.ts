@@ -20,7 +20,9 @@ export interface Objects {
   move(from: string, to: string): Promise<boolean>;
   /** False: it was not there. */
   delete(name: string): Promise<boolean>;
-  /** Everything below a prefix, in no particular order. What vanishes meanwhile may or may not be told. */
+  /** Names of everything below a prefix, in no particular order. What comes or goes meanwhile may or may not be told. */
+  names(prefix: string): AsyncIterable<string>;
+  /** The same with what `facts` tells, several at a time. */
   list(prefix: string): AsyncIterable<ListedObject>;
 }
 

@@ -47,11 +47,10 @@ export class BlobScan {
     try {
       const before = new Set<string>();
       for (const [hex] of this.#space.uses()) before.add(hex);
-      for await (const { name, sizeBytes, modifiedAt } of this.#objects.list(blobsPrefix)) {
+      for await (const name of this.#objects.names(blobsPrefix)) {
         if (this.#stopped) return false;
         const hex = hexOfBlobName(name);
-        if (!hex || before.delete(hex)) continue;
-        if (!this.#space.has(hex) && !this.#space.isDoomed(hex)) this.#space.add(hex, sizeBytes, modifiedAt);
+        if (hex && !before.delete(hex)) await this.#addUnknown(hex);
       }
       await this.#dropVanished(before);
       await this.#putInOrder();
@@ -63,6 +62,12 @@ export class BlobScan {
       publish('fault', { where: 'scan', error });
       return false;
     }
+  }
+
+  async #addUnknown(hex: string): Promise<void> {
+    const isUnknown = (): boolean => !this.#space.has(hex) && !this.#space.isDoomed(hex);
+    const facts = isUnknown() ? await this.#objects.facts(blobName(hex)) : undefined;
+    if (facts && isUnknown()) this.#space.add(hex, facts.sizeBytes, Math.round(facts.modifiedAt));
   }
 
   /** The index knew them, the disk does not. */

@@ -222,14 +222,16 @@ export class SqliteTable {
     let after = 0;
     for (;;) {
       const sql = `SELECT id, key, value FROM $table WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
-      const rows = this.#tables.guard(
-        () => this.#prepare(sql).all(after) as { id: number; key: string; value: string }[],
-        [],
-      );
-      yield rows.map(({ key, value }) => [key, value]);
+      const rows = this.#tables.guard(() => {
+        const statement = this.#prepare(sql);
+        // Half the price of an object for each row.
+        statement.setReturnArrays(true);
+        return statement.all(after) as unknown as [id: number, key: string, value: string][];
+      }, []);
       const last = rows.at(-1);
       if (!last) return;
-      after = last.id;
+      yield rows.map(([, key, value]) => [key, value]);
+      after = last[0];
     }
   }
 

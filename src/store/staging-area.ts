@@ -47,6 +47,13 @@ export class StagingArea {
     return swept;
   }
 
+  /** Whether no other process uses the folder, nor died using it. */
+  async alone(): Promise<boolean> {
+    const own = await this.#owner?.catch(() => undefined);
+    const others = [...(await this.#owners()).keys()].filter((name) => name !== own?.name);
+    return others.length === 0;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const own = await this.#owner?.catch(() => undefined);

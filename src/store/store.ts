@@ -198,7 +198,9 @@ class OpenedStore implements Store {
     const text = randomUUID();
     records.state(this.#index).set(completeKey, text);
     await this.#index.close();
-    if (complete && !this.#health.doubtful) {
+    // What another process knows, and may have lost when it died, is not in our hands.
+    const alone = await this.#area.alone().catch(() => false);
+    if (complete && alone && !this.#health.doubtful) {
       // Without it the next start looks at every blob, which is all that can come of this.
       await this.#disk.writeFile(this.#completeFile, text).catch(() => {});
     }

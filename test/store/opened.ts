@@ -49,9 +49,9 @@ export function diskWith(changes: Partial<Disk>): Disk {
 
 /** Whether this process has a deleted file of this size open: its space would not be free. */
 export function holdsDeleted(sizeBytes: number): boolean {
-  return readdirSync('/proc/self/fd').some((fd) => {
+  return readdirSync('/dev/fd').some((fd) => {
     try {
-      const file = statSync(`/proc/self/fd/${fd}`);
+      const file = statSync(`/dev/fd/${fd}`);
       return file.isFile() && file.nlink === 0 && file.size === sizeBytes;
     } catch {
       return false;

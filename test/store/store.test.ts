@@ -138,6 +138,27 @@ describe('the start', () => {
     expect(looks).toBeGreaterThan(0);
   });
 
+  test('looks at every blob after another process died beside the one that closed last', async () => {
+    const path = await folder();
+    await withBlobs(path, 2);
+    const store = await opened({ path });
+    // As a process that was killed leaves it.
+    writeFileSync(join(path, 'staging/1-0123456789ab.lock'), '');
+    await store.close();
+    let looks = 0;
+    const after = await opened({
+      path,
+      disk: diskWith({
+        readdir: (folder) => {
+          if (folder.includes('blobs')) looks += 1;
+          return disk.readdir(folder);
+        },
+      }),
+    });
+    await after.scanned();
+    expect(looks).toBeGreaterThan(0);
+  });
+
   test('without an index evicts by age of the files, once it knows them', async () => {
     const path = await folder();
     await withBlobs(path, 6);
