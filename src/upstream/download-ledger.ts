@@ -49,8 +49,9 @@ interface Piece {
   readonly bytes: Buffer;
 }
 
-/** An upstream that sends byte by byte must not fill the window with small objects. */
-const maxPieces = 1024;
+/** An upstream that sends byte by byte must not fill the window with small objects: so many bytes each on average, or at most so many. */
+const smallPieceBytes = 4096;
+const fewPieces = 1024;
 
 /** Pieces that arrived while the disk was busy are written together, up to this many bytes. */
 const maxWriteBytes = 256 * 1024;
@@ -70,7 +71,8 @@ export class Ledger {
   #end = 0;
   #state: 'open' | 'complete' | 'failed' = 'open';
   #problem: Problem | undefined;
-  #isPassing = false;
+  /** What the disk said. Set: the bytes are passed through. */
+  #diskError: { readonly error: unknown } | undefined;
   #hasHole = false;
   #delivered = false;
   #holdsAll = false;
@@ -105,7 +107,7 @@ export class Ledger {
 
   /** The disk failed; nothing will be stored. */
   get isPassing(): boolean {
-    return this.#isPassing;
+    return this.#diskError !== undefined;
   }
 
   /** No reader needs the file: everything is in the window. */
@@ -156,7 +158,28 @@ export class Ledger {
   /** Resolves when every byte is in the file: with the stage, or with nothing if the disk failed. */
   async staged(): Promise<Stage | undefined> {
     await this.#untilQuiet();
-    return this.#isPassing ? undefined : this.#stage;
+    return this.isPassing ? undefined : this.#stage;
+  }
+
+  /**
+   * In place of a stage that the disk did not take: all of it can be read, as long as no byte fell out of the window, and
+   * nothing be committed.
+   */
+  unkept(): Stage {
+    const refuse = (): Promise<void> => Promise.reject(this.#diskError?.error);
+    return {
+      size: this.#end,
+      read: (position, length) => this.#assemble(position, Math.min(position + length, this.#end)),
+      retain: () => () => undefined,
+      discard: () => Promise.resolve(),
+      write: refuse,
+      commit: refuse,
+    };
+  }
+
+  /** Whether it is this error that keeps the bytes from being stored. */
+  isDiskError(error: unknown): boolean {
+    return this.#diskError !== undefined && this.#diskError.error === error;
   }
 
   /** The end was found right. */
@@ -248,6 +271,19 @@ export class Ledger {
     }
   }
 
+  async #assemble(from: number, to: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for (let at = from; at < to; ) {
+      const piece = this.#pieceAt(at);
+      const bytes = piece
+        ? piece.bytes.subarray(at - piece.start, to - piece.start)
+        : await this.#readFile(at, Math.min(to, this.#staged) - at);
+      parts.push(bytes);
+      at += bytes.length;
+    }
+    return Buffer.concat(parts);
+  }
+
   async #untilQuiet(): Promise<void> {
     await this.#opening;
     this.#flush();
@@ -278,7 +314,7 @@ export class Ledger {
   }
 
   #flush(): void {
-    if (this.#isFlushing || this.#isPassing || this.#problem || this.#staged === this.#end) return;
+    if (this.#isFlushing || this.isPassing || this.#problem || this.#staged === this.#end) return;
     this.#isFlushing = true;
     this.#flushed = this.#writeOut();
   }
@@ -312,7 +348,7 @@ export class Ledger {
   }
 
   #passThrough(error: unknown): void {
-    this.#isPassing = true;
+    this.#diskError = { error };
     this.#settings.onPassing();
     if (!fullCodes.has((error as { code?: string })?.code ?? '')) publish('fault', { where: 'download.stage', error });
     // Readers keep what is in the file; its room is wanted by others.
@@ -322,8 +358,9 @@ export class Ledger {
 
   /** Drops from the window what nobody needs there. True: the writer has to wait before it takes more. */
   #isFull(): boolean {
-    const limit = this.#isPassing ? this.#settings.passWindowBytes : this.#settings.windowBytes;
-    const keepFrom = this.#isPassing ? this.#neededFrom() : this.#staged;
+    const limit = this.isPassing ? this.#settings.passWindowBytes : this.#settings.windowBytes;
+    const keepFrom = this.isPassing ? this.#neededFrom() : this.#staged;
+    const maxPieces = Math.max(fewPieces, limit / smallPieceBytes);
     while (this.#pieces.length > 1 && (this.#windowSize > limit || this.#pieces.length > maxPieces)) {
       const firstEnd = this.#pieces[1]?.start ?? 0;
       if (firstEnd > keepFrom) return true;
@@ -346,7 +383,7 @@ export class Ledger {
   async #room(): Promise<void> {
     while (this.#state === 'open' && this.#isFull()) {
       this.#roomy ??= Promise.withResolvers();
-      if (!this.#isPassing) await this.#roomy.promise;
+      if (!this.isPassing) await this.#roomy.promise;
       else if (this.#holdsAll) this.#holdLess();
       else if (!(await within(this.#settings.readerStallMs, this.#roomy.promise))) this.#dropStalled();
     }

@@ -56,6 +56,7 @@ export class Reader implements DownloadReader {
 
   async return(): Promise<Step> {
     this.#leave();
+    this.#problem = undefined;
     this.#settle({ done: true, value: undefined });
     return { done: true, value: undefined };
   }

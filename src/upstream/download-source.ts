@@ -237,6 +237,8 @@ export class Source {
     if (!this.coded && this.#trustsRanges && (validator !== undefined || isChecked)) {
       return {
         range: `bytes=${this.#offset}-`,
+        // Part of a coded body would be no part of this one.
+        'accept-encoding': 'identity',
         ...(validator === undefined ? {} : { 'if-range': validator }),
       };
     }
@@ -317,14 +319,18 @@ export class Source {
   }
 
   #invalid(what: string, cause?: unknown): Problem {
-    return new Problem('upstream_invalid', `Upstream ${this.#wanted.upstream.name} ${what}; nothing of it was kept.`, {
-      cause,
-    });
+    return new Problem(
+      'upstream_invalid',
+      `The upstream "${this.#wanted.upstream.name}" ${what}; nothing of it was kept.`,
+      {
+        cause,
+      },
+    );
   }
 
   #givenUp(cause: unknown): Problem {
     if (cause instanceof Problem) return cause;
-    const message = `Upstream ${this.#wanted.upstream.name} broke off its answer ${this.#resumes + 1} times; the last time after ${this.#offset} bytes.`;
+    const message = `The upstream "${this.#wanted.upstream.name}" broke off its answer ${this.#resumes + 1} times; the last time after ${this.#offset} bytes.`;
     return new Problem('upstream_unavailable', message, { cause });
   }
 }

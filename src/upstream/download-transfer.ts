@@ -194,19 +194,37 @@ export class Transfer implements Download {
   }
 
   async #finish(facts: DownloadFacts, hasEnd: boolean): Promise<DownloadFacts & { readonly stored: boolean }> {
-    const { gate = false } = this.#request;
     const ledger = this.#ledger;
     // The last reader may have left while the last bytes came in.
     if (ledger.problem) throw ledger.problem;
     this.#phase = 'storing';
-    if (!gate) ledger.complete();
-    const stage = await ledger.staged();
-    // A connection that was just hung up looks like the end. Passing half a file on is upstream's doing; keeping it would be ours.
-    const isWhole = hasEnd || gate || facts.verified === 'digest' || this.#told?.size !== undefined;
-    const stored = stage !== undefined && isWhole && (await this.#store(stage, facts));
-    ledger.complete();
+    let stored = false;
+    if (this.#request.gate) {
+      stored = await this.#passGate(facts);
+      ledger.complete();
+    } else {
+      ledger.complete();
+      const stage = await ledger.staged();
+      // A connection that was just hung up looks like the end. Passing half a file on is upstream's doing; keeping it would be ours.
+      const isWhole = hasEnd || facts.verified === 'digest' || this.#told?.size !== undefined;
+      if (stage && isWhole) stored = await this.#store(stage, facts);
+    }
     await ledger.discard();
     return { ...facts, stored };
+  }
+
+  /** Nothing the disk does keeps good bytes from readers. Throws what `store` has against them. */
+  async #passGate(facts: DownloadFacts): Promise<boolean> {
+    const stage = await this.#ledger.staged();
+    try {
+      await this.#request.store(stage ?? this.#ledger.unkept(), facts);
+      return stage !== undefined;
+    } catch (error) {
+      if (this.#ledger.isDiskError(error)) return false;
+      if (!isDiskTrouble(error)) throw error;
+      publish('fault', { where: 'download.store', error });
+      return false;
+    }
   }
 
   async #store(stage: Stage, facts: DownloadFacts): Promise<boolean> {
@@ -214,7 +232,6 @@ export class Transfer implements Download {
       await this.#request.store(stage, facts);
       return true;
     } catch (error) {
-      if (this.#request.gate && !isDiskTrouble(error)) throw error;
       publish('fault', { where: 'download.store', error });
       return false;
     }
@@ -231,10 +248,12 @@ export class Transfer implements Download {
 
   #openLedger(): Ledger {
     const { chunkSize, windowBytes, passWindowBytes, readerStallMs } = this.#settings;
+    const { gate, maxSizeBytes } = this.#request;
     return new Ledger({
       chunkSize,
       windowBytes,
-      passWindowBytes,
+      // Whoever is to judge the bytes at the gate has to see all of them, disk or no disk.
+      passWindowBytes: gate ? maxSizeBytes : passWindowBytes,
       readerStallMs,
       readers: this.#readers,
       onPassing: () => {
@@ -283,7 +302,10 @@ export class Transfer implements Download {
   }
 
   #invalid(what: string): Problem {
-    return new Problem('upstream_invalid', `Upstream ${this.#request.upstream.name} ${what}; nothing of it was kept.`);
+    return new Problem(
+      'upstream_invalid',
+      `The upstream "${this.#request.upstream.name}" ${what}; nothing of it was kept.`,
+    );
   }
 }
 

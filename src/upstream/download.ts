@@ -38,12 +38,15 @@ export interface DownloadRequest {
   readonly inspect?: (reply: { readonly status: number; readonly headers: Headers; readonly url: string }) => void;
   /**
    * Called once for a 200 whose length and digests are right: commits the stage and writes the entry. The download stays
-   * joinable until it ends. Not called when the disk failed under the stage: then `done` says `stored: false`.
+   * joinable until it ends. What it throws is a fault and no reader's trouble, unless there is a gate. Not called when
+   * the disk failed under the stage (`done` then says `stored: false`), unless there is a gate.
    */
   readonly store: (stage: Stage, facts: DownloadFacts) => Promise<void>;
   /**
-   * Readers see nothing of the last piece until `store` resolved; an error of it (other than the disk's) fails the
-   * download. When the disk failed there is no `store` to wait for: the caller has to look at the bytes itself.
+   * For bytes that are judged before anybody may have the whole: readers see nothing of the last piece until `store`
+   * resolved, and what `store` throws fails the download, other than the disk's errors. When the disk failed, `store`
+   * is called all the same, with a stage from which everything can be read and whose `commit` rejects with the disk's
+   * error; so look first and commit last. Up to `maxSizeBytes` are kept in memory for that.
    */
   readonly gate?: boolean;
 }
@@ -75,8 +78,9 @@ export interface Download {
   /** When everything is over. Rejects with the Problem; nobody has to listen. */
   readonly done: Promise<DownloadFacts & { readonly stored: boolean }>;
   /**
-   * Bytes [from, to) as they become available; throws a Problem when the download fails. The reader counts from this
-   * call on, so who calls it has to iterate or to `return()`; that is also how a client that has gone away leaves, at any
+   * Bytes [from, to) as they become available; throws a Problem when the download fails. Only the end of the file is
+   * held back, so a range that ends before it is complete before the digest is known. The reader counts from this call
+   * on, so who calls it has to iterate or to `return()`; that is also how a client that has gone away leaves, at any
    * moment. Buffers are shared between readers: they are not to be written to.
    */
   read(from?: number, to?: number): DownloadReader;

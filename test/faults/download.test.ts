@@ -246,7 +246,8 @@ describe('when the disk takes no bytes', () => {
     const second = downloads.start('file', () => request());
     expect(second.joined).toBe(false);
     // Whoever held on to the first one is told.
-    await expect(collect(first.read())).rejects.toMatchObject({ code: 'busy' });
+    await expect(first.read().next()).rejects.toMatchObject({ code: 'busy' });
+    await expect(first.read(0, 1_000_000).next()).rejects.toMatchObject({ code: 'busy' });
     // What is still in the file and in the window can be had.
     expectBytes(await readAll(first, 100, 200), body.subarray(100, 200));
     const tail = collect(first.read(1_450_000));
@@ -308,6 +309,47 @@ describe('when the disk takes no bytes', () => {
     expect(await download.done).toMatchObject({ stored: false });
     expect(stages.steps).toEqual(['open']);
     expect(heard.map(({ event }) => event)).toMatchObject([{ where: 'download.stage' }]);
+  });
+
+  test.each([
+    ['from the start', 1],
+    ['in the middle', 4],
+  ])('a gate is passed all the same, whether it fails %s', async (_name, from) => {
+    const { upstream, start, downloads } = await scene({
+      passWindowBytes: 100_000,
+      windowBytes: 70_000,
+      trouble(step, nth) {
+        if (step === (from === 1 ? 'open' : 'write') && nth >= from) throw diskError('ENOSPC');
+      },
+    });
+    const heard = hear('fault');
+    upstream.at('/file', { body, length: false });
+    let judged: Buffer = nothing;
+    const store: DownloadRequest['store'] = async (stage, facts) => {
+      expectBytes(await stage.read(777, 1_000_000), body.subarray(777, 1_000_777));
+      judged = await stage.read(0, facts.size);
+      if (judged.length !== stage.size || facts.digests[0] === undefined) throw new Error('That is not all.');
+      await stage.commit(facts.digests[0]);
+    };
+    // Nobody reads: what is judged does not depend on it.
+    const done = await start({ gate: true, store, maxSizeBytes: 3_000_000 }).done;
+    expectBytes(judged, body);
+    expect(done).toMatchObject({ stored: false });
+
+    const again = start({ gate: true, store, maxSizeBytes: 3_000_000 });
+    expectBytes(await readAll(again), body);
+    expect(heard).toEqual([]);
+
+    await again.done;
+    const invalid = start({
+      gate: true,
+      maxSizeBytes: 3_000_000,
+      store: () => Promise.reject(new Problem('upstream_invalid', 'No such document.')),
+    });
+    const { bytes, error } = await outcome(invalid.read());
+    expect(error).toMatchObject({ message: 'No such document.' });
+    expect(bytes.length).toBeLessThan(body.length);
+    expect(downloads.active).toBe(0);
   });
 
   test('two readings of a coding can’t both be kept open, and the usual one is taken', async () => {

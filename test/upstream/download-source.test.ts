@@ -77,6 +77,13 @@ describe('a body that breaks off', () => {
     expect(upstream.count('/file')).toBe(4);
   });
 
+  test('asks once each time, whatever the client of upstream would do by itself', async () => {
+    const { upstream, start } = await scene({ maxResumes: 2, client: { retries: 3 } });
+    upstream.at('/file', { body, etag: '"1"', cuts: [100_000] }, { status: 503 });
+    await expect(readAll(start())).rejects.toMatchObject({ code: 'upstream_unavailable' });
+    expect(upstream.count('/file')).toBe(3);
+  });
+
   test('goes on without conditions of the first request', async () => {
     const { upstream, start } = await scene();
     upstream.at('/file', { body, etag: '"1"', cuts: [100_000] });

@@ -297,6 +297,26 @@ describe('wrong bytes that nobody was given', () => {
     await eventually('the files are let go', () => stages.held === 0);
   });
 
+  test('are not asked for again once a reader has some of them, be it from the file', async () => {
+    const { upstream, start, stages } = await scene({ windowBytes: 1000 });
+    const rest = gate();
+    const drip = { bytes: 20_000, pauseMs: 1 };
+    upstream.at('/file', { body, drip, corruptAt: 9, hold: { at: 200_000, until: rest } }, { body });
+    const download = start({ expected: [sha256(body)] });
+    await rest.reached;
+    await eventually(
+      'the first bytes are in the file only',
+      () => stages.steps.filter((step) => step === 'write').length > 1,
+    );
+    const reader = download.read(0, 5000);
+    await reader.next();
+    expect(stages.steps).toContain('read');
+    rest.open();
+    await expect(download.done).rejects.toMatchObject({ code: 'upstream_invalid' });
+    expect(upstream.count('/file')).toBe(1);
+    await reader.return();
+  });
+
   test('are asked for only once more', async () => {
     const { upstream, start, stages } = await scene();
     const heard = hear('download.mismatch');
