@@ -146,14 +146,16 @@ test('puts of one key at the same time leave index and disk agreeing', async () 
 
 describe('a read that began before', () => {
   /** A store without an index, whose entries on the disk are read slowly enough for others to overtake. */
-  async function slow(path: string): Promise<Awaited<ReturnType<typeof opened>>> {
+  async function slow(path: string, whenRead = (): void => {}): Promise<Awaited<ReturnType<typeof opened>>> {
     rmSync(join(path, 'index'), { recursive: true });
     return opened({
       path,
       disk: diskWith({
         readFile: async (file) => {
           const bytes = await disk.readFile(file);
-          if (file.endsWith('.json')) for (let turn = 0; turn < 200; turn += 1) await new Promise(setImmediate);
+          if (!file.endsWith('.json')) return bytes;
+          whenRead();
+          for (let turn = 0; turn < 500; turn += 1) await new Promise(setImmediate);
           return bytes;
         },
       }),
@@ -185,6 +187,17 @@ describe('a read that began before', () => {
     expect(await store.entries.get(key)).toMatchObject({ checkedAt: 9 });
     await store.close();
     expect(await (await opened({ path })).entries.get(key)).toMatchObject({ checkedAt: 9 });
+  });
+
+  test('a delete does not bring the entry back', async () => {
+    const path = await stored();
+    const read = Promise.withResolvers<void>();
+    const store = await slow(path, read.resolve);
+    const reading = store.entries.get(key);
+    await read.promise;
+    await Promise.all([reading, store.entries.delete(key)]);
+    await store.close();
+    expect(await (await opened({ path })).entries.get(key)).toBeUndefined();
   });
 
   test('a touch, from the index, does not bring the old entry back either', async () => {

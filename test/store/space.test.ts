@@ -6,7 +6,17 @@ import { type Disk, disk } from '../../src/store/disk.ts';
 import { blobName, sha256Hex } from '../../src/store/layout.ts';
 import type { Store } from '../../src/store/store.ts';
 import { eventually } from '../support/wait.ts';
-import { bytesOf, digestFor, diskWith, folder, heard, holdsDeleted, opened, standingClock } from './opened.ts';
+import {
+  bytesOf,
+  digestFor,
+  diskWith,
+  fileOperations,
+  folder,
+  heard,
+  holdsDeleted,
+  opened,
+  standingClock,
+} from './opened.ts';
 
 async function filled(store: Store, names: readonly string[], size = 1000): Promise<void> {
   for (const name of names) await store.blobs.add(bytesOf(name, size));
@@ -17,11 +27,22 @@ function kept(store: Store, names: string, size = 1000): string {
 }
 
 /** A disk on which blobs are deleted only when the test says so. */
-function heldDeletions(): { readonly disk: Disk; waiting(): number; letGo(): void } {
+function heldDeletions(): { readonly disk: Disk; waiting(): number; synced(): number; letGo(): void } {
   const held = Promise.withResolvers<void>();
   let waiting = 0;
+  let synced = 0;
   return {
     disk: diskWith({
+      open: async (path, flags, mode) => {
+        const file = await disk.open(path, flags, mode);
+        return {
+          ...fileOperations(file),
+          datasync: async () => {
+            await file.datasync();
+            synced += 1;
+          },
+        };
+      },
       unlink: async (path) => {
         if (path.includes('/blobs/')) {
           waiting += 1;
@@ -31,6 +52,7 @@ function heldDeletions(): { readonly disk: Disk; waiting(): number; letGo(): voi
       },
     }),
     waiting: () => waiting,
+    synced: () => synced,
     letGo: held.resolve,
   };
 }
@@ -122,6 +144,8 @@ describe('eviction', () => {
     await store.blobs.add(bytesOf('4'));
     // The file of this one is being deleted right now.
     const other = store.blobs.add(bytesOf('2'));
+    await eventually('its bytes are synced', () => deletions.synced() === 203);
+    for (let turn = 0; turn < 300; turn += 1) await new Promise(setImmediate);
     deletions.letGo();
     await other;
     await eventually('the deletions are over', () => store.usage().bytes <= 200_000);
