@@ -2,7 +2,9 @@
  * Every disk operation fails once, in every way a disk can fail. Whatever happened, nothing half-written is ever a hit,
  * the store is clean afterwards, and what failed works when it is done again.
  */
-import { cp, readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
@@ -12,7 +14,14 @@ import { openStore, type Store, type StoreOptions } from '../../src/store/store.
 import { verify } from '../../src/store/verify.ts';
 import { bytesOf, digestFor } from '../store/named-bytes.ts';
 import { type Fault, type FaultyDisk, faults, faultyDisk } from '../support/faulty-disk.ts';
-import { temporaryFolder } from '../support/folder.ts';
+
+/** Thousands of syncs: where there is a file system in memory, nobody waits for a disk. */
+const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+async function temporaryFolder(): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(base, 'larder-faults-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
 
 const names = ['kept', 'streamed', 'small', 'again'];
 
@@ -114,14 +123,14 @@ async function aftermath(options: StoreOptions, maxSizeBytes: number): Promise<v
 
 /** Makes copies of a store that holds one blob and its entry. */
 async function template(): Promise<() => Promise<{ path: string; remove(): Promise<void> }>> {
-  const { path: original, remove } = await temporaryFolder('larder-faults');
+  const { path: original, remove } = await temporaryFolder();
   onTestFinished(remove);
   const store = await openStore({ path: original, keepFreeBytes: 0 });
   await store.blobs.add(bytesOf('kept'));
   await enter(store, 'kept');
   await store.close();
   return async () => {
-    const copy = await temporaryFolder('larder-faults');
+    const copy = await temporaryFolder();
     await cp(original, copy.path, { recursive: true });
     return copy;
   };
