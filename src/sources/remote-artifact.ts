@@ -17,6 +17,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Download, DownloadHead, Downloads } from '../upstream/download.ts';
+import { openEntry } from './entry-blob.ts';
 import { type RemoteDocuments, refuseStatus, viaOf } from './remote-document.ts';
 
 export interface RemoteArtifactOptions {
@@ -82,7 +83,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     outcome: FoundArtifact['outcome'],
   ): Promise<FoundArtifact | undefined> {
     if (entry.status !== 200 || entry.digest === undefined) return undefined;
-    const blob = await store.blobs.open(entry.digest);
+    const blob = await openEntry(store, entry);
     if (!blob) return undefined;
     const digest = strongest(entry.digests ?? [entry.digest]);
     return {

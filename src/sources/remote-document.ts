@@ -20,6 +20,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { DownloadFacts, Downloads } from '../upstream/download.ts';
+import { openEntry } from './entry-blob.ts';
 
 /** Decodes a document to see whether it is one, and what it links to. Throws when it is not. */
 export type Learn = (
@@ -148,7 +149,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     if (entry.digest === undefined) return undefined;
     const { digest } = entry;
     if (!inMemory) {
-      const blob = await store.blobs.open(digest);
+      const blob = await openEntry(store, entry);
       if (!blob) return undefined;
       blob.close();
     }
