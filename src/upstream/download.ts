@@ -129,7 +129,7 @@ export interface DownloadsOptions {
 export type DownloadSettings = Required<DownloadsOptions>;
 
 const defaults = {
-  chunkSize: 128 * 1024,
+  chunkSize: 256 * 1024,
   maxResumes: 10,
   backoffMs: 200,
   maxBackoffMs: 10_000,

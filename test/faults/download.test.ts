@@ -445,7 +445,7 @@ async function dicedReader(download: Download, size: number, random: () => numbe
 
 describe('whatever the dice say, every reader gets exactly its bytes or an error', () => {
   // A longer run: LARDER_SEEDS=5000.
-  const seeds = Array.from({ length: Number(process.env.LARDER_SEEDS ?? 100) }, (_, index) => index + 1);
+  const seeds = Array.from({ length: Number(process.env.LARDER_SEEDS ?? 60) }, (_, index) => index + 1);
   const worlds: [string, { readonly trouble: number; readonly disk: number; readonly knowsDigest: boolean }][] = [
     ['in a friendly world', { trouble: 0, disk: 0, knowsDigest: false }],
     ['with an unreliable upstream', { trouble: 1, disk: 0, knowsDigest: false }],
