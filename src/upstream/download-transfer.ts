@@ -72,6 +72,15 @@ export class Transfer implements Download {
     return reader;
   }
 
+  /** Ends it while bytes still come in; afterwards it ends by itself. */
+  giveUp(message: string): void {
+    if (this.#phase !== 'receiving' || this.#abandoned) return;
+    this.#abandoned = new Problem('upstream_unavailable', message, { retryAfterSeconds: 1 });
+    this.#hooks.onClosed();
+    this.#ledger.fail(this.#abandoned);
+    this.#aborted.abort(this.#abandoned);
+  }
+
   /** Never rejects; `head` and `done` tell. */
   async run(): Promise<void> {
     const { url } = this.#request;
@@ -275,11 +284,7 @@ export class Transfer implements Download {
   }
 
   #abandon(): void {
-    const message = 'The download was given up because nobody was waiting for it any more; ask again.';
-    this.#abandoned = new Problem('upstream_unavailable', message, { retryAfterSeconds: 1 });
-    this.#hooks.onClosed();
-    this.#ledger.fail(this.#abandoned);
-    this.#aborted.abort(this.#abandoned);
+    this.giveUp('The download was given up because nobody was waiting for it any more; ask again.');
   }
 
   #over(): void {

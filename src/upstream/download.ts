@@ -102,7 +102,7 @@ export interface Downloads {
   find(key: string): Download | undefined;
   /** Downloads under way. */
   readonly active: number;
-  /** Resolves when all have ended, at the latest after so many milliseconds. */
+  /** Resolves when all have ended, at the latest after so many milliseconds; what is still receiving then is given up. */
   drain(deadlineMs: number): Promise<void>;
 }
 
@@ -144,7 +144,7 @@ const defaults = {
 export function createDownloads(options: DownloadsOptions): Downloads {
   const settings: DownloadSettings = { ...defaults, ...options };
   const joinable = new Map<string, Transfer>();
-  const running = new Set<Promise<void>>();
+  const running = new Map<Transfer, Promise<void>>();
   let active = 0;
 
   return {
@@ -161,8 +161,10 @@ export function createDownloads(options: DownloadsOptions): Downloads {
       });
       active += 1;
       joinable.set(key, transfer);
-      const end = transfer.run().then(() => void running.delete(end));
-      running.add(end);
+      running.set(
+        transfer,
+        transfer.run().then(() => void running.delete(transfer)),
+      );
       return { download: transfer, joined: false };
     },
     find: (key) => joinable.get(key),
@@ -173,10 +175,11 @@ export function createDownloads(options: DownloadsOptions): Downloads {
       const late = Promise.withResolvers<void>();
       const timer = setTimeout(late.resolve, deadlineMs);
       const ended = (async () => {
-        while (running.size > 0) await Promise.all(running);
+        while (running.size > 0) await Promise.all(running.values());
       })();
       await Promise.race([ended, late.promise]);
       clearTimeout(timer);
+      for (const transfer of running.keys()) transfer.giveUp('Larder is shutting down; ask again in a moment.');
     },
   };
 }

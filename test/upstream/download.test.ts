@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../src/core/digest.ts';
+import { type Digest, digestOf } from '../../src/core/digest.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { gate } from '../support/fake-upstream.ts';
 import { eventually } from '../support/wait.ts';
@@ -662,14 +662,32 @@ describe('draining', () => {
     await downloads.drain(60_000);
   });
 
-  test('does not wait beyond the deadline', async () => {
-    const { upstream, start, downloads } = await scene();
+  test('gives up at the deadline what still comes in, and lets finish what is only being stored', async () => {
+    const { upstream, start, downloads, stages } = await scene();
     const hold = gate();
+    const storing = gate();
     upstream.at('/file', { body, hold: { at: 1000, until: hold } });
-    start();
-    await hold.reached;
+    upstream.at('/other', { body });
+    const stuck = start();
+    const whole = start(
+      {
+        url: `${upstream.url}/other`,
+        store: async (stage, facts) => {
+          storing.arrive();
+          await storing.opened;
+          await stage.commit(facts.digests[0] as Digest);
+        },
+      },
+      'other',
+    );
+    await Promise.all([hold.reached, storing.reached]);
     await downloads.drain(5);
-    expect(downloads.active).toBe(1);
+    await expect(readAll(stuck)).rejects.toMatchObject({ code: 'upstream_unavailable', retryAfterSeconds: 1 });
+    await expect(stuck.done).rejects.toThrow('shutting down');
+    await eventually('the connection is gone', () => upstream.inFlight === 0);
+    storing.open();
+    expect(await whole.done).toMatchObject({ stored: true });
+    await eventually('the files are let go', () => stages.held === 0);
     hold.open();
   });
 });
