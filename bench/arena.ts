@@ -38,10 +38,8 @@ export function openArena(
     async usages() {
       const found = new Map<PeerName, Usage>();
       for (const [peer, server] of servers) {
-        const usage = await server.then(
-          (up) => up.usage(),
-          () => undefined,
-        );
+        // One that ended has made its rows fail already.
+        const usage = await server.then((up) => up.usage()).catch(() => undefined);
         if (usage) found.set(peer, usage);
       }
       return found;

@@ -40,7 +40,9 @@ export async function usageOf(pid: number): Promise<Usage> {
   for (const thread of threads) {
     const children = await readFile(`${base}/task/${thread}/children`, 'latin1').catch(() => '');
     for (const child of children.split(' ').filter(Boolean)) {
-      const usage = await usageOf(Number(child));
+      // It may end while it is looked at.
+      const usage = await usageOf(Number(child)).catch(() => undefined);
+      if (!usage) continue;
       cpuMs += usage.cpuMs;
       residentBytes += usage.residentBytes;
       peakBytes += usage.peakBytes;

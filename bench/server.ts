@@ -69,6 +69,17 @@ export async function startServer(program: Program): Promise<Server> {
     clearTimeout(late);
   }
 
+  async function lastWords(): Promise<string> {
+    const lines = (await readFile(outputPath, 'utf8')).trimEnd().split('\n').slice(-20);
+    return `Its last words:\n${lines.join('\n')}`;
+  }
+
+  async function usage(): Promise<Usage> {
+    const { exitCode, signalCode } = child;
+    if (exitCode === null && signalCode === null) return usageOf(pid);
+    throw new Error(`${program.name} ended with ${signalCode ?? exitCode}. ${await lastWords()}`);
+  }
+
   const deadline = Date.now() + 30_000;
   for (;;) {
     const answer = await fetch(url + program.readyPath).catch(() => undefined);
@@ -76,8 +87,7 @@ export async function startServer(program: Program): Promise<Server> {
     if (answer?.ok) break;
     if (child.exitCode !== null || Date.now() > deadline) {
       await stop();
-      const said = (await readFile(outputPath, 'utf8')).split('\n').slice(-20).join('\n');
-      throw new Error(`${program.name} did not get ready (${answer?.status ?? 'no answer'}). Its last words:\n${said}`);
+      throw new Error(`${program.name} did not get ready (${answer?.status ?? 'no answer'}). ${await lastWords()}`);
     }
     await delay(50);
   }
@@ -85,7 +95,7 @@ export async function startServer(program: Program): Promise<Server> {
     name: program.name,
     registry: url + program.registryPath,
     ...(program.filesPath === undefined ? {} : { files: url + program.filesPath }),
-    usage: () => usageOf(pid),
+    usage,
     stop,
   };
 }
