@@ -59,6 +59,12 @@ function strongest(digests: readonly Digest[]): Digest | undefined {
   return undefined;
 }
 
+const isNewer = (entry: StoredEntry, previous: StoredEntry | undefined): boolean =>
+  entry.status === 200 && (!previous || entry.fetchedAt > previous.fetchedAt || entry.checkedAt > previous.checkedAt);
+
+const agrees = (entry: StoredEntry, target: Target): boolean =>
+  target.expected.every((digest) => entry.digests?.includes(digest));
+
 export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtifact {
   const { store, upstream, documents, now } = options;
 
@@ -152,23 +158,65 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     };
   }
 
-  function start(want: Artifact, target: Target, previous: StoredEntry | undefined, asking: Asking) {
-    const conditional = previous?.status === 200 && previous.digest !== undefined && store.blobs.has(previous.digest);
-    const key = [
-      'artifact',
-      upstream.identity,
-      target.url,
-      ...target.expected,
-      conditional ? previous.digest : '',
-    ].join('\n');
+  /** What two misses must have in common to share a download: they would have sent the same request and expect the same. */
+  const keyFor = (target: Target, previous: StoredEntry | undefined): string =>
+    ['artifact', upstream.identity, target.url, ...target.expected, previous?.digest ?? ''].join('\n');
+
+  /** Questions for the same thing that look into the store before one of them starts a download. */
+  const openings = new Map<string, Promise<StoredEntry | undefined>>();
+
+  /**
+   * Joins the download of these bytes or starts it. Between the look into the store and here another download may have
+   * come to its end, so whoever is about to start one looks again, and nobody else starts one meanwhile.
+   */
+  async function begin(
+    want: Artifact,
+    target: Target,
+    previous: StoredEntry | undefined,
+    asking: Asking,
+  ): Promise<{ readonly download: Download; readonly joined: boolean } | { readonly landed: StoredEntry }> {
+    const conditional = previous?.digest !== undefined && store.blobs.has(previous.digest) ? previous : undefined;
+    const key = keyFor(target, conditional);
+    for (;;) {
+      if (options.downloads.find(key)) return start(key, want, target, conditional, asking);
+      const opening = openings.get(key);
+      if (opening) {
+        const landed = await opening;
+        if (landed) return { landed };
+        continue;
+      }
+      let started: { readonly download: Download; readonly joined: boolean } | undefined;
+      const look = store.entries.get(keyOf(want)).then((entry) => {
+        if (entry && isNewer(entry, previous) && agrees(entry, target)) return entry;
+        started = start(key, want, target, conditional, asking);
+        return undefined;
+      });
+      openings.set(key, look);
+      try {
+        const landed = await look;
+        if (landed) return { landed };
+        if (started) return started;
+      } finally {
+        openings.delete(key);
+      }
+    }
+  }
+
+  function start(
+    key: string,
+    want: Artifact,
+    target: Target,
+    previous: StoredEntry | undefined,
+    asking: Asking,
+  ): { readonly download: Download; readonly joined: boolean } {
     return options.downloads.start(key, () => ({
       upstream,
       url: target.url,
       linked: target.linked,
       headers: {
         ...viaOf(asking),
-        ...(conditional && previous.etag ? { 'if-none-match': previous.etag } : {}),
-        ...(conditional && previous.lastModified ? { 'if-modified-since': previous.lastModified } : {}),
+        ...(previous?.etag === undefined ? {} : { 'if-none-match': previous.etag }),
+        ...(previous?.lastModified === undefined ? {} : { 'if-modified-since': previous.lastModified }),
       },
       decode: false,
       expected: target.expected,
@@ -200,6 +248,11 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
         });
       },
     }));
+  }
+
+  /** The entry is there and its bytes are not: they were evicted or damaged. */
+  function startAnew(want: Artifact, target: Target, asking: Asking) {
+    return start(keyFor(target, undefined), want, target, undefined, asking);
   }
 
   function arriving(
@@ -290,7 +343,12 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     asking: Asking,
   ): Promise<FoundArtifact | undefined> {
     asking.admit?.(target.facts);
-    const { download, joined } = start(want, target, previous, asking);
+    const begun = await begin(want, target, previous, asking);
+    if ('landed' in begun) {
+      const landed = await stored(want, begun.landed, 'hit');
+      if (landed) return landed;
+    }
+    const { download, joined } = 'landed' in begun ? startAnew(want, target, asking) : begun;
     const head = await download.head;
     if (head.status === 200) return arriving(want, target, download, head, joined);
     if (head.status === 304 && previous) {
