@@ -369,6 +369,17 @@ describe('decision records', () => {
   });
 });
 
+describe('links between pages', () => {
+  const pages = [...filesBelow('docs'), 'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].filter((file) =>
+    file.endsWith('.md'),
+  );
+
+  it.each(pages)('of %s lead somewhere', (page) => {
+    const targets = [...read(page).matchAll(/\]\((?![a-z]+:)([^)#\s]+)(?:#[^)]*)?\)/g)].map((match) => match[1] ?? '');
+    expect(targets.filter((target) => !existsSync(join(root, posix.dirname(page), target)))).toEqual([]);
+  });
+});
+
 /** The registries that this machine is set up to use; a loopback address is nobody's. */
 async function registryHosts(): Promise<string[]> {
   const urls: string[] = [];
