@@ -50,6 +50,9 @@ export class Unfit extends Error {
 /** When upstream said to come back later than this, the download ends and says so. */
 const maxPauseMs = 30_000;
 
+/** Resumes in a row that bring no byte; then waiting longer is for the client to decide. */
+const maxFruitless = 5;
+
 // RFC 9110 8.8.2.2: a modification time proves nothing while the file may have changed twice within the clock's tick.
 const settledAfterMs = 60_000;
 
@@ -150,6 +153,10 @@ export class Source {
           this.#ended = true;
           return undefined;
         }
+        // What is no HTTP was no cut: asking for the rest of it would get more of the same.
+        if ((broken.error as { code?: string } | undefined)?.code === 'UPSTREAM_GARBLED') {
+          throw new Unfit(this.#invalid('sent an answer that is no proper HTTP', broken.error));
+        }
         cause = broken.error;
       }
       this.#settings.signal.throwIfAborted();
@@ -212,7 +219,7 @@ export class Source {
     for (;;) {
       const headers = this.#continuation();
       if (!headers) throw new Unfit(this.#invalid('broke off its answer and offers no safe way to go on', why));
-      if (this.#resumes >= this.#settings.maxResumes) throw this.#givenUp(why);
+      if (this.#resumes >= this.#settings.maxResumes || this.#fruitless >= maxFruitless) throw this.#givenUp(why);
       this.#resumes += 1;
       await this.#pause();
       publish('download.resume', { url: this.#wanted.url, offset: this.#offset });
