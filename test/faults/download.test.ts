@@ -165,6 +165,8 @@ test('a download that fails while a reader waits for the disk is that reader’s
   await reading.reached;
   rest.open();
   await expect(download.done).rejects.toMatchObject({ code: 'upstream_invalid' });
+  // The file is discarded meanwhile.
+  for (let round = 0; round < 20; round += 1) await turn();
   reading.open();
   await expect(waiting).rejects.toMatchObject({ code: 'upstream_invalid' });
   await expect(other).rejects.toMatchObject({ code: 'upstream_invalid' });
@@ -541,6 +543,7 @@ test.each([
   const downloads = createDownloads({ stage: stages.open, lingerMs: 1 });
   const hold = gate();
   let wasStored = false;
+  let wentOn = false;
   const { download } = downloads.start('file', () => ({
     ...plainRequest,
     keepGoing: false,
@@ -551,7 +554,10 @@ test.each([
     upstream: simpleUpstream(body, async function* () {
       yield body.subarray(0, before);
       await hold.opened;
-      if (before < body.length) yield body.subarray(before);
+      if (before === body.length) return;
+      yield body.subarray(before, 1500);
+      wentOn = true;
+      yield body.subarray(1500);
     }),
   }));
   await download.read().return();
@@ -559,6 +565,7 @@ test.each([
   hold.open();
   await expect(download.done).rejects.toMatchObject({ code: 'upstream_unavailable' });
   expect(wasStored).toBe(false);
+  expect(wentOn).toBe(false);
 });
 
 test('an upstream that sends byte by byte does not fill memory with small pieces', async () => {
