@@ -110,7 +110,7 @@ export interface DownloadsOptions {
   readonly stage: OpenStage;
   /** Longest piece a reader is given from the file, in bytes. */
   readonly chunkSize?: number;
-  /** Times a broken body is asked to go on, per download; progress does not give them back, so that a lying upstream is not asked for ever. */
+  /** Times a broken body is asked to go on, per download; progress does not give them back, so that a lying upstream is not asked for ever, and five in a row without a byte end it sooner. */
   readonly maxResumes?: number;
   /** Before the first resume; doubles with each that brought no byte, up to `maxBackoffMs`. Half of it is random. */
   readonly backoffMs?: number;

@@ -343,6 +343,8 @@ describe('when the disk takes no bytes', () => {
     expect(heard).toEqual([]);
 
     await again.done;
+    const content = start({ gate: true, store: async () => {}, maxSizeBytes: 3_000_000 });
+    expect(await content.done).toMatchObject({ stored: false });
     const invalid = start({
       gate: true,
       maxSizeBytes: 3_000_000,

@@ -388,7 +388,7 @@ describe('answers without bytes to store', () => {
   test.each([304, 404, 410, 203])('%i is told by the head, and readers get nothing', async (status) => {
     const { upstream, start, stages, downloads } = await scene();
     const heard = hear('download.end');
-    upstream.at('/file', { status, body: status === 304 ? '' : 'some words', etag: '"1"' });
+    upstream.at('/file', { status, body: status === 304 ? '' : 'some words'.repeat(1_000_000), etag: '"1"' });
     const download = start();
     expect(await download.head).toMatchObject({ status });
     expect(await readAll(download)).toEqual(Buffer.alloc(0));
@@ -498,7 +498,7 @@ describe('leaving', () => {
   });
 
   test('takes effect while the download is stalled', async () => {
-    const { upstream, start } = await scene();
+    const { upstream, start } = await scene({ client: { timeoutMs: 60_000 } });
     const hold = gate();
     upstream.at('/file', { body, hold: { at: 0, until: hold } });
     const download = start({ keepGoing: false });
@@ -512,7 +512,7 @@ describe('leaving', () => {
   });
 
   test('takes effect before upstream has answered', async () => {
-    const { upstream, start } = await scene();
+    const { upstream, start } = await scene({ client: { timeoutMs: 60_000 } });
     const hold = gate();
     upstream.at('/file', { body, holdHeaders: hold });
     const download = start({ keepGoing: false });
