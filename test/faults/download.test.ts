@@ -174,6 +174,23 @@ test('a download that fails while a reader waits for the disk is that reader’s
   await eventually('the file is let go', () => stages.held === 0);
 });
 
+test('a block that could not be read once is read again for the next reader', async () => {
+  const body = sample(300_000);
+  const { upstream, start } = await scene({
+    windowBytes: 1000,
+    chunkSize: 50_000,
+    lingerMs: 60_000,
+    trouble(step, nth) {
+      if (step === 'read' && nth === 1) throw diskError('EIO');
+    },
+  });
+  upstream.at('/file', { body });
+  const download = start();
+  await download.done;
+  await expect(readAll(download)).rejects.toMatchObject({ code: 'internal' });
+  expectBytes(await readAll(download), body);
+});
+
 describe('when the disk takes no bytes', () => {
   const body = sample(2_000_000);
   const full = (step: string, nth: number): void => {
@@ -239,7 +256,8 @@ describe('when the disk takes no bytes', () => {
   test('who comes too late for the first bytes starts a download of its own', async () => {
     const { upstream, start, downloads, request } = await scene({ passWindowBytes: 300_000, trouble: full });
     const hold = gate();
-    upstream.at('/file', { body, hold: { at: 1_500_000, until: hold } }, { body });
+    const secondHold = gate();
+    upstream.at('/file', { body, hold: { at: 1_500_000, until: hold } }, { body, hold: { at: 9, until: secondHold } });
     const first = start();
     const reading = collect(first.read());
     const joiner = collect(downloads.start('file', () => request()).download.read());
@@ -257,10 +275,12 @@ describe('when the disk takes no bytes', () => {
     expectBytes(await reading, body);
     expectBytes(await joiner, body);
     expectBytes(await tail, body.subarray(1_450_000));
-    expectBytes(await readAll(second.download), body);
-    expect(upstream.count('/file')).toBe(2);
     // The first one’s end does not close the second one’s door.
     await first.done;
+    expect(downloads.find('file')).toBe(second.download);
+    secondHold.open();
+    expectBytes(await readAll(second.download), body);
+    expect(upstream.count('/file')).toBe(2);
   });
 
   test('a small file can still be joined until its end', async () => {

@@ -84,6 +84,13 @@ describe('a body that breaks off', () => {
     expect(upstream.count('/file')).toBe(3);
   });
 
+  test('that came plain goes on plain, although a coding was offered at first', async () => {
+    const { upstream, start } = await scene();
+    upstream.at('/file', { body, etag: '"1"', cuts: [100_000] });
+    expectBytes(await readAll(start({ decode: true })), body);
+    expect(upstream.requests.map(({ headers }) => headers['accept-encoding'])).toEqual(['gzip, br, zstd', 'identity']);
+  });
+
   test('goes on without conditions of the first request', async () => {
     const { upstream, start } = await scene();
     upstream.at('/file', { body, etag: '"1"', cuts: [100_000] });

@@ -336,6 +336,16 @@ describe('wrong bytes that nobody was given', () => {
     await expect(readAll(start({ expected: [sha256(small)] }))).rejects.toMatchObject({ code: 'upstream_invalid' });
   });
 
+  test('are not replaced by another answer than the one that was told', async () => {
+    const { upstream, start } = await scene();
+    const told = { body: small, length: false as const, contentType: 'application/gzip' };
+    upstream.at('/file', { ...told, cuts: [500] }, { ...told, contentType: 'text/html' });
+    const download = start();
+    expect((await download.head).headers['content-type']).toBe('application/gzip');
+    await expect(readAll(download)).rejects.toMatchObject({ code: 'upstream_invalid' });
+    expect(upstream.count('/file')).toBe(2);
+  });
+
   test.each([
     ['longer', small.length - 1],
     ['shorter', small.length + 1],
@@ -549,6 +559,20 @@ describe('leaving', () => {
     const steps = await Promise.all(Array.from({ length: 40 }, () => reader.next()));
     const chunks = steps.flatMap((step) => (step.done === true ? [] : [step.value]));
     expectBytes(Buffer.concat(chunks), body);
+  });
+
+  test('readers that are behind at the same place share what is read from the file, as far as a small cache goes', async () => {
+    const { upstream, start, stages } = await scene({ windowBytes: 1000, chunkSize: 10_000, lingerMs: 60_000 });
+    upstream.at('/file', { body });
+    const download = start();
+    await download.done;
+    const reads = (): number => stages.steps.filter((step) => step === 'read').length;
+    const all = await Promise.all(Array.from({ length: 20 }, () => readAll(download)));
+    for (const bytes of all) expectBytes(bytes, body);
+    const together = reads();
+    expect(together).toBeLessThan(100);
+    expectBytes(await readAll(download), body);
+    expect(reads() - together).toBeGreaterThan(15);
   });
 
   test('a slow reader holds up neither the download nor the others', async () => {
