@@ -8,7 +8,7 @@ import { sceneWithProcess } from '../support/scene.ts';
 
 const total = 100_000;
 const batchSize = 50;
-const connections = 8;
+const connections = 12;
 
 type Random = () => number;
 
@@ -81,7 +81,6 @@ const segments = [
   '%5c',
   '%2f',
   '',
-  ' ',
   '+',
   '%2B',
   '@',
@@ -93,13 +92,11 @@ const segments = [
   'toString',
   'a'.repeat(300),
   '%F0%9F%92%A9',
-  '💩',
   '<script>',
   "'",
   '"',
   ';x=1',
   '~',
-  'ſ',
 ];
 const paths = [
   '/lib',
@@ -119,10 +116,6 @@ const paths = [
   '/-/npm/v1/keys',
   '/dists/Release',
   '/pool/a.deb',
-  '/odd/1',
-  '/odd/2',
-  '/odd/3',
-  '/odd/4',
 ];
 const headers = [
   'Accept: application/vnd.npm.install-v1+json',
@@ -149,32 +142,56 @@ const headers = [
   'Cache-Control: no-cache',
   'Content-Type: application/json',
   'Content-Encoding: gzip',
-  'Expect: 100-continue',
-  'Upgrade: h2c',
   'TE: trailers',
   'Cookie: a=b',
-  'Transfer-Encoding: chunked',
-  'Content-Length: 5',
-  'Content-Length: -1',
   'X-Request-Id: a b c',
   `X-Long: ${'y'.repeat(5000)}`,
-  'Bad Header',
-  ': x',
+];
+
+/** These end the connection or leave it in doubt where the next request begins, so one of them at most comes last. */
+const breaking = [
+  'GET / HTTP/1.1\r\nBad Header\r\n\r\n',
+  'GET / HTTP/1.1\r\nHost: x\r\n: x\r\n\r\n',
+  'GET /public/npm/💩 HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET /public/npm/a b HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET /public/npm/lib HTTP/9.9\r\nHost: x\r\n\r\n',
+  'GET /public/npm/lib\r\n\r\n',
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  'POST /public/npm/-/npm/v1/security/advisories/bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{',
+  'POST /public/npm/-/npm/v1/security/advisories/bulk HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+  'POST /public/npm/-/npm/v1/security/advisories/bulk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n',
+  'POST /public/npm/-/npm/v1/security/advisories/bulk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+  'GET /public/npm/lib HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n',
+  'GET /public/npm/lib HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc',
+  'CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET http://169.254.169.254/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n',
+  '\u0016\u0003\u0001\u0002\u0000\u0001\u0000',
 ];
 
 function path(random: Random): string {
   if (random() < 0.6) return pick(random, paths);
+  if (random() < 0.005) return `/odd/${Math.ceil(random() * 4)}`;
   const parts = Array.from({ length: 1 + Math.floor(random() * 6) }, () => pick(random, segments));
   return `/${parts.join('/')}${random() < 0.1 ? `?${pick(random, segments)}=${pick(random, segments)}` : ''}`;
 }
 
-/** Bytes on the wire; most of them are a request. */
-function message(random: Random): Buffer {
-  const lines = [`${pick(random, methods)} ${pick(random, roots)}${path(random)} HTTP/1.1`, 'Host: 127.0.0.1'];
+/** One request whose end is where it seems to be. */
+function message(random: Random): string {
+  const method = pick(random, methods);
+  const lines = [`${method} ${pick(random, roots)}${path(random)} HTTP/1.1`, 'Host: 127.0.0.1'];
   while (random() < 0.45) lines.push(pick(random, headers));
-  const bytes = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`);
-  if (random() < 0.01) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
-  return bytes;
+  if (random() > 0.1 || method === 'GET' || method === 'HEAD') return `${lines.join('\r\n')}\r\n\r\n`;
+  const body = '{"lib":["1.0.0"]}'.slice(0, Math.floor(random() * 20));
+  return `${lines.join('\r\n')}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** The last one says good-bye, breaks off in the middle, has a wrong byte or is no request at all. */
+function last(random: Random): Buffer {
+  if (random() < 0.6) return Buffer.from('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  if (random() < 0.5) return Buffer.from(pick(random, breaking));
+  const bytes = Buffer.from(message(random));
+  bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+  return bytes.subarray(0, 1 + Math.floor(random() * bytes.length));
 }
 
 /** An upstream that answers paths below /odd with something else each time. */
@@ -225,15 +242,15 @@ function batch(port: number, random: Random, tally: Tally): Promise<void> {
       countAnswers(Buffer.concat(chunks), tally);
       resolve();
     };
-    socket.setTimeout(3000, finish);
+    socket.setTimeout(1000, finish);
     socket.on('error', finish);
     socket.on('close', finish);
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       if (leaves) finish();
     });
-    for (let i = 0; i < batchSize; i++) socket.write(message(random));
-    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    const requests = Array.from({ length: batchSize - 1 }, () => message(random)).join('');
+    socket.write(Buffer.concat([Buffer.from(requests), last(random)]));
   });
 }
 
@@ -242,7 +259,7 @@ test('a hundred thousand odd requests leave a healthy process and a clean store'
     source: { ttl: '100ms', staleWhileRevalidate: '0s', negativeTtl: '100ms' },
     server: { limits: { headersTimeout: '2s', requestTimeout: '2s' } },
     upstream: { timeoutMs: 1000, breaker: { failures: 1_000_000 } },
-    more: { log: { level: 'error', access: false } },
+    more: { log: { access: false } },
   });
   const random = randomFrom(4_711);
   const small = registry.publish({ name: 'lib', version: '1.0.0' });
@@ -265,14 +282,17 @@ test('a hundred thousand odd requests leave a healthy process and a clean store'
 
   expect(tally.statuses.get(500)).toBeUndefined();
   expect(tally.garbled).toBe(0);
-  expect(tally.statuses.get(200)).toBeGreaterThan(1000);
+  // Whoever leaves early and whatever breaks off costs some answers, but not many.
+  expect([...tally.statuses.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThan(total * 0.7);
+  expect(tally.statuses.get(200)).toBeGreaterThan(total * 0.05);
   expect((await larder.ask('/healthz')).status).toBe(200);
   expect((await larder.ask('/readyz')).status).toBe(200);
   for (const { path: file, sha256 } of [small, scoped, big])
     expect(sha256Of((await larder.npm(file)).body)).toBe(sha256);
   expect(sha256Of((await larder.files('/pool/a.deb')).body)).toBe(sha256Of(collect(synthetic(10_000))));
   expect((await larder.memory()).rssBytes).toBeLessThan(600_000_000);
-  expect(larder.log.filter((line) => /uncaught|unhandled|internal/i.test(line))).toEqual([]);
+  // Nothing of this is Larder's fault, so nothing is logged as one.
+  expect(larder.log.filter((line) => !/^\{"level":[1-4]0,/.test(line))).toEqual([]);
   await larder.stop();
   expect(await larder.exited).toBe(0);
   expect(await verify({ path: larder.storage })).toMatchObject({ clean: true, damaged: [] });
