@@ -322,6 +322,16 @@ test('a body without any validator that breaks before a reader has bytes is down
   expect(upstream.count('/file')).toBe(2);
 });
 
+test('an answer that stops being HTTP is no cut: it is not asked to go on', async () => {
+  const { upstream, start } = await scene();
+  const heard = hear('download.resume');
+  upstream.at('/file', { raw: 'HTTP/1.1 200 OK\r\nETag: "1"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n' });
+  await expect(readAll(start())).rejects.toMatchObject({ code: 'upstream_invalid' });
+  expect(heard).toEqual([]);
+  // From scratch, once: nobody had a byte.
+  expect(upstream.count('/file')).toBe(2);
+});
+
 test('pauses between attempts grow, with jitter, up to a limit', async () => {
   const { upstream, start } = await scene({ backoffMs: 8, maxBackoffMs: 32, random: () => 1, maxResumes: 4 });
   upstream.at('/file', { body, etag: '"1"', cuts: [100_000] }, { hangUp: true });

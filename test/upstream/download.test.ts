@@ -380,8 +380,9 @@ describe('wrong bytes that nobody was given', () => {
     ['at once when the length is told', {}, 0],
     ['when the limit is passed, without a length', { length: false as const }, 200_000],
   ])('beyond the limit end the download %s', async (_name, reply, most) => {
-    const { upstream, start, stages } = await scene();
-    upstream.at('/file', { body, ...reply });
+    const { upstream, start, stages } = await scene({ client: { timeoutMs: 60_000 } });
+    const hold = gate();
+    upstream.at('/file', { body, ...reply, hold: { at: 250_000, until: hold } });
     const reader = start({ maxSizeBytes: 200_000 }).read();
     let received = 0;
     const reading = (async () => {
@@ -389,6 +390,8 @@ describe('wrong bytes that nobody was given', () => {
     })();
     await expect(reading).rejects.toMatchObject({ code: 'upstream_invalid' });
     expect(received).toBeLessThanOrEqual(most);
+    await eventually('the connection is gone', () => upstream.inFlight === 0);
+    hold.open();
     expect(upstream.count('/file')).toBe(1);
     expect(stages.blobs.size).toBe(0);
   });
