@@ -72,8 +72,9 @@ export function parseHead(text: string, urlBytes: number): Head | undefined {
   return { url, headers, coding: codingFor(headers['accept-encoding']) };
 }
 
-/** Clients repeat themselves to the byte; so many different heads are remembered. */
+/** Clients repeat themselves to the byte; so many different heads up to this length are remembered. */
 const headsKept = 4096;
+const longestKept = 1024;
 /** Bytes waiting for a slow reader above which nothing more is read from it. */
 const waitingBytes = 1024 * 1024;
 
@@ -113,9 +114,11 @@ export function createWire(options: WireOptions): net.Server {
   const heads = new Map<string, Head | null>();
 
   function headOf(text: string): Head | undefined {
+    if (text.length > options.headerBytes) return undefined;
+    if (text.length > longestKept) return parseHead(text, options.urlBytes);
     let head = heads.get(text);
     if (head === undefined) {
-      head = (text.length <= options.headerBytes && parseHead(text, options.urlBytes)) || null;
+      head = parseHead(text, options.urlBytes) ?? null;
       if (heads.size >= headsKept) heads.clear();
       heads.set(text, head);
     }
