@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Installs the package managers that Larder is tested with, pinned by tools/package-lock.json, and wrappers for them.
 #   CLIENTS_DIR   where they go; default: .clients at the top of the repository. The wrappers are in its bin/.
-#   --apt         also installs the Debian packages that some tests use, where they are missing (needs root)
 # Safe to run again: what is there already is left alone.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,18 +8,6 @@ top=$(cd "$here/../.." && pwd)
 dir=${CLIENTS_DIR:-$top/.clients}
 mkdir -p "$dir/bin"
 dir=$(cd "$dir" && pwd)
-
-if [ "${1:-}" = --apt ]; then
-  missing=()
-  for package in ca-certificates curl; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
-  done
-  if [ ${#missing[@]} -gt 0 ]; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get install -y -q --no-install-recommends "${missing[@]}" ||
-      { apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; }
-  fi
-fi
 
 # npm 12, pnpm and Verdaccio want Node 22 or newer, which `npm ci` has brought along.
 node=$top/node_modules/.bin/node
@@ -42,7 +29,7 @@ wrap() { # NAME FILE [INTERPRETER]    a wrapper instead of a link: the tools loo
   printf '#!/bin/sh\nexec %s"%s" "$@"\n' "${3:+\"$3\" }" "$file" >"$dir/bin/$1"
   chmod 755 "$dir/bin/$1"
 }
-case $(uname -m) in aarch64 | arm64) pnpm=arm64 bun=aarch64 ;; *) pnpm=x64 bun=x64 ;; esac
+case $(uname -m) in aarch64 | arm64) pnpm=arm64 bun=aarch64 deno=arm64-glibc ;; *) pnpm=x64 bun=x64 deno=x64-glibc ;; esac
 wrap npm10 npm10/bin/npm-cli.js "$node"
 wrap npm11 npm11/bin/npm-cli.js "$node"
 wrap npm12 npm12/bin/npm-cli.js "$node"
@@ -51,4 +38,5 @@ wrap pnpm12 "@pnpm/exe.linux-$pnpm/pnpm"
 wrap yarn1 yarn1/bin/yarn.js "$node"
 wrap yarn4 yarn4/bin/yarn.js "$node"
 wrap bun "@oven/bun-linux-$bun/bin/bun"
+wrap deno "@deno/linux-$deno/deno"
 wrap verdaccio verdaccio/bin/verdaccio "$node"

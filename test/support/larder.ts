@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { createLarder } from '../../src/app.ts';
+import { createLarder, type LarderParts } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type TemporaryFolder, temporaryFolder } from './folder.ts';
 import { type Answer, type AskOptions, ask, type Headers } from './http.ts';
@@ -141,10 +141,10 @@ function connectTo(url: string, place: Place, stop: () => Promise<void>): Larder
 }
 
 /** In this process. The log is silent unless the settings say otherwise. */
-export async function startLarder(settings: Settings): Promise<Larder> {
+export async function startLarder(settings: Settings, parts: LarderParts = {}): Promise<Larder> {
   const quiet: Settings = { ...settings, more: { log: { level: 'silent' }, ...settings.more } };
   const place = await prepare(quiet);
-  const larder = await createLarder(await loadConfig(place.configFile, {}));
+  const larder = await createLarder(await loadConfig(place.configFile, {}), parts);
   const { url } = await larder.listen();
   let stopped: Promise<void> | undefined;
   return connectTo(url, place, async () => {
