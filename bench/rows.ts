@@ -73,7 +73,7 @@ interface ColdCase {
 const gigabitPerMs = 125_000;
 
 function cold({ what, sizeBytes, latencyMs, bytesPerMs = 0 }: ColdCase): Row {
-  const size = sizeBytes < 10_000 ? '2 KB' : sizeBytes < 1e6 ? `${Math.floor(sizeBytes / 1000)} KB` : '20 MB';
+  const size = sizeBytes < 10_000 ? '2 KB' : sizeBytes < 1e6 ? `${Math.floor(sizeBytes / 1024)} KB` : '20 MB';
   const id = `cold-${what}-${size.replace(' ', '').toLowerCase()}-${latencyMs}ms`;
   const line = bytesPerMs > 0 ? ' and sends 1 Gbit/s' : '';
   const title = `Cold ${what}, ${size}, upstream takes ${latencyMs} ms${line}`;

@@ -31,16 +31,24 @@ interface Program {
   readonly filesPath?: string;
 }
 
-/** A port that was free a moment ago: neither nginx nor Verdaccio can be asked which one they got. */
+/**
+ * A port that was free a moment ago: neither nginx nor Verdaccio can be asked which one they got. Below the range from
+ * which systems give ports to outgoing connections, of which a bench makes many.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('No port to be had.');
-  return address.port;
+  for (;;) {
+    const probe = createServer();
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    const listening = once(probe.listen(port, '127.0.0.1'), 'listening');
+    const free = await listening.then(
+      () => true,
+      () => false,
+    );
+    if (!free) continue;
+    probe.close();
+    await once(probe, 'close');
+    return port;
+  }
 }
 
 /** Resolves once it answers. */
@@ -84,8 +92,10 @@ export async function startServer(program: Program): Promise<Server> {
   for (;;) {
     const answer = await fetch(url + program.readyPath).catch(() => undefined);
     await answer?.body?.cancel();
-    if (answer?.ok) break;
-    if (child.exitCode !== null || Date.now() > deadline) {
+    const hasEnded = child.exitCode !== null || child.signalCode !== null;
+    // Another one may answer at the address that ours did not get.
+    if (answer?.ok && !hasEnded) break;
+    if (hasEnded || Date.now() > deadline) {
       await stop();
       throw new Error(`${program.name} did not get ready (${answer?.status ?? 'no answer'}). ${await lastWords()}`);
     }
