@@ -521,8 +521,9 @@ describe('whatever the dice say, every reader gets exactly its bytes or an error
       for (const bytes of stages.blobs.values()) expectBytes(bytes, body, `seed ${seed}`);
       expect(downloads.active, `seed ${seed}`).toBe(0);
       expect(downloads.find('file'), `seed ${seed}`).toBeUndefined();
-      for (let round = 0; stages.held > 0 && round < 10_000; round += 1) await turn();
-      expect(stages.held, `files still open, seed ${seed}`).toBe(0);
+      // Mostly at once; a disk in heavy use may still be writing.
+      for (let round = 0; stages.held > 0 && round < 100; round += 1) await turn();
+      await eventually(`every file is let go (seed ${seed})`, () => stages.held === 0);
     }
     // Most of them succeed, or this test would show little.
     expect(finished).toBeGreaterThan(seeds.length / 2);
