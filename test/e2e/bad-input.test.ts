@@ -45,7 +45,7 @@ const paths = [
   '/..;/x',
   `/${'a'.repeat(600)}`,
   `/${'a/'.repeat(900)}`,
-  `/${'%61'.repeat(500)}`,
+  `/${'%61'.repeat(600)}`,
 ];
 
 test.each(paths)('the path %s is refused and goes nowhere', async (path) => {
@@ -59,8 +59,7 @@ test.each(paths)('the path %s is refused and goes nowhere', async (path) => {
     expect(answer.headers['x-injected']).toBeUndefined();
     if (repository === 'npm') expect(answer.json()).toMatchObject({ error: expect.stringMatching(/\w/) });
   }
-  const asked = upstream.requests.map((seen) => seen.url).filter((url) => /\.\.|%2e|%00|%0|%5c|passwd|\/\//i.test(url));
-  expect(asked).toEqual([]);
+  expect(upstream.requests.map((seen) => seen.url)).toEqual([]);
   await expectAlive(all);
 });
 

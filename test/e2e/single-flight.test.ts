@@ -1,4 +1,5 @@
 /** However many clients ask, and whenever they join: one request goes to the upstream. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import { gate } from '../support/fake-upstream.ts';
@@ -7,6 +8,9 @@ import { scene, untilStored } from '../support/scene.ts';
 import { eventually } from '../support/wait.ts';
 
 const clients = 50;
+
+/** A held body is no stall. */
+const patient = { upstream: { timeoutMs: 20_000 } };
 
 function outcomes(answers: readonly Answer[]): Record<string, number> {
   const counts: Record<string, number> = {};
@@ -99,7 +103,7 @@ test('the first client leaving in the middle harms nobody, and the file is store
 });
 
 test('a download that every client left is finished all the same', async () => {
-  const { registry, upstream, larder } = await scene();
+  const { registry, upstream, larder } = await scene(patient);
   const bytes = synthetic(2_000_000);
   const { path, sha256 } = registry.publish({ name: 'big', version: '1.0.0', bytes });
   const until = gate();
@@ -109,6 +113,9 @@ test('a download that every client left is finished all the same', async () => {
   await until.reached;
   leaving.abort();
   await only;
+  // Long enough for a download that nobody wants to be given up, if it were.
+  await delay(1000);
+  expect(upstream.inFlight).toBe(1);
   until.open();
   const answer = await larder.npm(path);
   expect(sha256Of(answer.body)).toBe(sha256);
@@ -116,7 +123,7 @@ test('a download that every client left is finished all the same', async () => {
 });
 
 test('with keepGoing off, a download that every client left is given up, and the next client starts anew', async () => {
-  const { registry, upstream, larder } = await scene({ repository: { keepGoing: false } });
+  const { registry, upstream, larder } = await scene({ repository: { keepGoing: false }, ...patient });
   const bytes = synthetic(2_000_000);
   const { path, sha256 } = registry.publish({ name: 'big', version: '1.0.0', bytes });
   const until = gate();
