@@ -84,7 +84,11 @@ test('nobody gets a 304 who did not ask for one', async () => {
 });
 
 test('while a stale copy may be served, nobody waits, and one request refreshes it', async () => {
-  const { registry, upstream, larder } = await scene({ source: { ttl: '0s', staleWhileRevalidate: '1h' } });
+  const { registry, upstream, larder } = await scene({
+    upstream: { timeoutMs: 20_000 },
+    // Whoever had to wait would wait until the test is over.
+    source: { ttl: '0s', staleWhileRevalidate: '1h', patience: '1h' },
+  });
   registry.publish({ name: 'lib', version: '1.0.0' });
   await larder.npm('/lib');
   registry.publish({ name: 'lib', version: '1.1.0' });
