@@ -7,7 +7,6 @@ import { createCompute } from './pipeline/compute.ts';
 import type { Job } from './pipeline/derive.ts';
 import { createDerivedDocuments } from './pipeline/derived.ts';
 import { buildSite, type Site } from './site.ts';
-import { lenient } from './sources/lenient-stage.ts';
 import type { Disk } from './store/disk.ts';
 import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
@@ -73,7 +72,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
   });
   const downloads = {
     artifacts: createDownloads({ stage: store.stage }),
-    documents: createDownloads({ stage: lenient(store.stage) }),
+    documents: createDownloads({ stage: store.stage }),
   };
   const derived = createDerivedDocuments({
     compute,

@@ -190,6 +190,7 @@ async function sendStream(
     res.destroy(error as Error);
   } finally {
     res.off('close', leave);
+    leave();
   }
 }
 

@@ -155,10 +155,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     }
     const bytes = async (): Promise<Uint8Array> => {
       const read = inMemory ?? (await store.blobs.bytes(digest));
-      if (!read)
-        throw new Problem('upstream_unavailable', `The stored copy of ${slot.want.path} is gone; ask again.`, {
-          retryAfterSeconds: 1,
-        });
+      if (!read) throw vanished(slot.want);
       return read;
     };
     const key = contentKey(slot, digest);
@@ -400,12 +397,14 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     }
   }
 
-  function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundDocument | undefined> {
-    if (held.entry.status !== 200) return Promise.resolve(undefined);
-    if (held.entry.gone) {
-      return isTakenDown(held.entry.gone, options.takedown) ? Promise.resolve(undefined) : found(held, 'stale');
-    }
-    return found(held, joined && outcome === 'miss' ? 'joined' : outcome, bytes);
+  async function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundDocument | undefined> {
+    const { gone, status } = held.entry;
+    if (status !== 200 || isTakenDown(gone, options.takedown)) return undefined;
+    const told = gone ? 'stale' : joined && outcome === 'miss' ? 'joined' : outcome;
+    const document = await found(held, told, bytes);
+    // It arrived a moment ago, so this is trouble with the disk and no absence; what upstream no longer has is absent.
+    if (!document && !gone) throw vanished(held.slot.want);
+    return document;
   }
 
   /** Whether somebody looked for the same thing a moment ago; if not, this look is noted. */
@@ -500,6 +499,12 @@ function keptHeaders(
 /** Whom the request came through, for whoever is asked next. */
 export function viaOf({ via }: Asking): { readonly via?: string } {
   return via === undefined ? {} : { via };
+}
+
+function vanished({ path }: Document): Problem {
+  return new Problem('upstream_unavailable', `The stored copy of ${path} can't be read; ask again.`, {
+    retryAfterSeconds: 1,
+  });
 }
 
 async function readAll(stage: Stage, size: number): Promise<Buffer> {
