@@ -177,7 +177,13 @@ export async function spawnLarder(settings: Settings, nodeOptions: readonly stri
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: place.folder },
   });
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  // A test run that is broken off leaves nothing running.
+  const orphaned = (): void => void child.kill('SIGKILL');
+  process.once('exit', orphaned);
+  const exited = once(child, 'exit').then(([code]) => {
+    process.off('exit', orphaned);
+    return code as number | null;
+  });
   const log: string[] = [];
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
