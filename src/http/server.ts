@@ -75,6 +75,7 @@ export function createServer(options: ServerOptions): HttpServer {
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     pending.set(req.socket, res);
+    if (req.httpVersionMajor === 1) endWithConnection(req.socket, res);
     if (!answerHot(req, res, hot, baseOf)) void viaKoa(req, res);
   }
 
@@ -138,6 +139,32 @@ export function createServer(options: ServerOptions): HttpServer {
     forget: () => hot.clear(),
     close: (deadlineMs) => closeGently(front, plain, open, app, deadlineMs),
   };
+}
+
+/** Responses of a connection that are not out yet. */
+const unanswered = new WeakMap<net.Socket, Set<ServerResponse>>();
+
+/**
+ * Node tells only the response whose turn it is that its connection broke. Those pipelined behind it would wait for ever,
+ * and with them the files they have open.
+ */
+function endWithConnection(socket: net.Socket, res: ServerResponse): void {
+  let waiting = unanswered.get(socket);
+  if (!waiting) {
+    const all = new Set<ServerResponse>();
+    waiting = all;
+    unanswered.set(socket, all);
+    socket.once('close', () => {
+      for (const one of all) {
+        if (one.socket) continue;
+        one.destroy();
+        one.emit('close');
+      }
+    });
+  }
+  const mine = waiting;
+  mine.add(res);
+  res.once('close', () => mine.delete(res));
 }
 
 /** Idle connections go at once; busy ones when their answer is out or the deadline is over. */
@@ -248,9 +275,15 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   app.use(observe);
   app.use(repositories);
   app.use(control.routes());
-  app.on('error', (error: unknown) => publish('fault', { where: 'answering a request', error }));
+  app.on('error', (error: NodeJS.ErrnoException, ctx?: Context) => {
+    // A client that leaves in the middle is told of in its access line.
+    if (ctx?.res.destroyed || clientLeft.has(error.code ?? '')) return;
+    publish('fault', { where: 'answering a request', error });
+  });
   return app;
 }
+
+const clientLeft = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED']);
 
 function split(url: string): [string, string] {
   const mark = url.indexOf('?');
