@@ -305,7 +305,9 @@ const storageSchema = z.strictObject({
 });
 
 const breakerSchema = z.strictObject({
-  failures: count(10, 1).describe('Failures in a row within the window after which the upstream is left alone.'),
+  failures: count(10, 1).describe(
+    'Failures within the window after which the upstream is left alone, if they are at least half of its answers.',
+  ),
   window: duration('30s').describe('How far back failures count.'),
   open: duration('15s').describe('How long it is left alone before one request tries again.'),
   probeTimeout: duration('10s').describe('How long that one request may take.'),
