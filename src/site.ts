@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { AccessRule, Config, RepositoryConfig, SourceConfig, UpstreamConfig } from './config/schema.ts';
 import type { Format } from './core/format.ts';
+import type { TakedownPolicy } from './core/freshness.ts';
 import type { Repository } from './core/repository.ts';
 import { compileRoutes } from './core/route.ts';
 import type { Source } from './core/source.ts';
@@ -15,6 +16,9 @@ import { createRemote } from './sources/remote.ts';
 import type { Store } from './store/store.ts';
 import type { Upstream, Upstreams } from './upstream/client.ts';
 import type { Downloads } from './upstream/download.ts';
+
+const never: TakedownPolicy = { confirmations: Number.POSITIVE_INFINITY, overMs: 0 };
+const usualTakedown: TakedownPolicy = { confirmations: 3, overMs: 3_600_000 };
 
 export interface SiteParts {
   readonly store: Store;
@@ -93,7 +97,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
         staleIfErrorMs: source.staleIfErrorMs,
       },
       negativeTtlMs: source.negativeTtlMs,
-      takedown: source.takedown,
+      takedown: source.takedown ?? (format.keepsGone ? never : usualTakedown),
       patienceMs: source.patienceMs,
       offline: source.offline,
       maxArtifactSizeBytes: settings.maxArtifactSizeBytes,

@@ -267,6 +267,11 @@ async function finishUpstream(
     ...(ca !== undefined && { ca }),
     hosts: [...(known?.hosts ?? []), ...upstreamHosts(settings.hosts, [...path, 'hosts'], complain)],
     onlyHosts: settings.onlyHosts,
+    namespaces: [
+      ...new Set([url.host, ...(known?.namespaces ?? []), ...settings.namespaces.map((one) => one.toLowerCase())]),
+    ],
+    ...shortNamesOf(settings.shortNames ?? known?.shortNames),
+    realms: [...(known?.realms ?? []), ...realmsOf(settings.realms, [...path, 'realms'], complain)],
     breaker: {
       failures: breaker.failures,
       windowMs: breaker.window,
@@ -285,6 +290,14 @@ function upstreamAddress(text: string, path: Path, complain: Complain): URL | un
   }
   if (url.search || url.hash) complain(path, 'has a query or a fragment, which a base address cannot have');
   return url;
+}
+
+function shortNamesOf(shortNames: string | undefined): { readonly shortNames?: string } {
+  return shortNames === undefined ? {} : { shortNames };
+}
+
+function realmsOf(realms: readonly string[], path: Path, complain: Complain): string[] {
+  return realms.flatMap((text, index) => webAddress(text, [...path, index], complain)?.origin ?? []);
 }
 
 function upstreamHosts(hosts: readonly string[], path: Path, complain: Complain): string[] {
@@ -378,7 +391,7 @@ function resolveRepository(
       patienceMs: source.patience,
       offline: source.offline,
       claims: source.claims,
-      takedown: { confirmations: source.takedown.confirmations, overMs: source.takedown.over },
+      ...takedownOf(source.takedown),
     };
   });
   return {
@@ -389,6 +402,12 @@ function resolveRepository(
     maxArtifactSizeBytes: settings.maxArtifactSize,
     keepGoing: settings.keepGoing,
   };
+}
+
+function takedownOf(settings: 'never' | { readonly confirmations: number; readonly over: number } | undefined) {
+  if (settings === undefined) return {};
+  if (settings === 'never') return { takedown: { confirmations: Number.POSITIVE_INFINITY, overMs: 0 } };
+  return { takedown: { confirmations: settings.confirmations, overMs: settings.over } };
 }
 
 function checkAccess(

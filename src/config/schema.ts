@@ -74,6 +74,11 @@ export interface UpstreamConfig {
   readonly ca?: string;
   readonly hosts: readonly string[];
   readonly onlyHosts: boolean;
+  /** What mirror clients call it, lower case; its own host is always among them. */
+  readonly namespaces: readonly string[];
+  readonly shortNames?: string;
+  /** Origins, without trailing slash. */
+  readonly realms: readonly string[];
   readonly breaker: {
     readonly failures: number;
     readonly windowMs: number;
@@ -116,7 +121,8 @@ export interface RemoteSourceConfig {
   readonly patienceMs: number;
   readonly offline: boolean;
   readonly claims: readonly string[];
-  readonly takedown: { readonly confirmations: number; readonly overMs: number };
+  /** Absent: what suits the format. */
+  readonly takedown?: { readonly confirmations: number; readonly overMs: number };
 }
 
 export interface NestedSourceConfig {
@@ -353,6 +359,21 @@ export const upstreamSchema = z.strictObject({
     .prefault([])
     .describe('Further hosts that its links and redirects may lead to, also if their addresses are private.'),
   onlyHosts: flag(false).describe('Links and redirects may lead to its own host and `hosts` only.'),
+  namespaces: z
+    .array(text('registry name'))
+    .prefault([])
+    .describe(
+      'What clients of a mirror call this registry (`?ns=docker.io`), besides its own host. Names to find it by, never addresses to ask.',
+    ),
+  shortNames: text('name')
+    .optional()
+    .describe('Image names of a single part stand below this one there: with `library`, `alpine` is `library/alpine`.'),
+  realms: z
+    .array(text('origin'))
+    .prefault([])
+    .describe(
+      'Token servers, such as https://auth.example.com, that may be shown `auth` although they are at another address.',
+    ),
   breaker: breakerSchema.prefault({}).describe('When to leave a failing upstream alone for a while.'),
 });
 
@@ -376,12 +397,20 @@ const remoteSchema = z.strictObject({
   offline: flag(false).describe('Never ask upstream; serve only what is stored.'),
   claims: claimsSchema,
   takedown: z
-    .strictObject({
-      confirmations: count(3, 1, 1000).describe('How many times upstream must say so.'),
-      over: duration('1h').describe('Over how long at least.'),
-    })
-    .prefault({})
-    .describe('When upstream says that something stored is gone: how sure to be before believing it.'),
+    .union(
+      [
+        z.literal('never'),
+        z.strictObject({
+          confirmations: count(3, 1, 1000).describe('How many times upstream must say so.'),
+          over: duration('1h').describe('Over how long at least.'),
+        }),
+      ],
+      { error: 'is neither never nor confirmations and over' },
+    )
+    .optional()
+    .describe(
+      'When upstream says that something stored is gone: how sure to be before believing it, or `never` to believe it. Without it, `never` for container images and 3 confirmations over 1h for everything else.',
+    ),
 });
 
 const nestedSchema = z.strictObject({

@@ -6,15 +6,34 @@ export interface WellKnown {
   readonly format: string;
   /** Hosts its links and redirects lead to. */
   readonly hosts?: readonly string[];
+  /** What clients of a mirror call it, besides its own host. */
+  readonly namespaces?: readonly string[];
+  /** Names of a single part stand below this one. */
+  readonly shortNames?: string;
+  /** Origins of token servers that may be shown its credentials. */
+  readonly realms?: readonly string[];
 }
 
 export const wellKnown: Readonly<Record<string, WellKnown>> = {
   npmjs: { url: defaultUrl, format: 'npm' },
-  'docker-hub': { url: 'https://registry-1.docker.io', format: 'oci' },
+  'docker-hub': {
+    url: 'https://registry-1.docker.io',
+    format: 'oci',
+    namespaces: ['docker.io', 'index.docker.io'],
+    shortNames: 'library',
+    realms: ['https://auth.docker.io'],
+  },
   ghcr: { url: 'https://ghcr.io', format: 'oci' },
   quay: { url: 'https://quay.io', format: 'oci' },
+  gcr: { url: 'https://gcr.io', format: 'oci' },
+  'artifact-registry': { url: 'https://us-docker.pkg.dev', format: 'oci' },
+  mcr: { url: 'https://mcr.microsoft.com', format: 'oci' },
+  'registry.k8s.io': { url: 'https://registry.k8s.io', format: 'oci' },
+  'ecr-public': { url: 'https://public.ecr.aws', format: 'oci' },
+  gitlab: { url: 'https://registry.gitlab.com', format: 'oci', realms: ['https://gitlab.com'] },
   'maven-central': { url: 'https://repo.maven.apache.org/maven2', format: 'maven' },
   'gradle-plugins': { url: 'https://plugins.gradle.org/m2', format: 'maven' },
+  'google-maven': { url: 'https://dl.google.com/dl/android/maven2', format: 'maven' },
   'nuget.org': { url: 'https://api.nuget.org/v3', format: 'nuget' },
   'rubygems.org': { url: 'https://rubygems.org', format: 'rubygems' },
   pypi: { url: 'https://pypi.org', format: 'pypi', hosts: ['files.pythonhosted.org'] },

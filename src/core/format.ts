@@ -23,26 +23,40 @@ export interface Call {
 export interface Identity {
   readonly kind: 'anonymous' | 'user' | 'service';
   readonly name?: string;
+  /** Something was shown, if only a pass for anonymous readers. */
+  readonly presented?: boolean;
 }
 
 export interface Format {
   /** Also the name of its folder. */
   readonly id: string;
-  /** Only for clients that insist on their own first segment: `/v2/{org}/{repo}/…`. */
+  /**
+   * Only for clients that insist on their own first segment. With `v2` a repository is also found at `/v2/{org}/{repo}/…`
+   * and `/{org}/{repo}/v2/…`, and the one that the configuration's `hosts` names for the host at `/v2/…`.
+   */
   readonly root?: string;
+  /** Query parameter in which clients of a mirror name the registry they mean (`ns`): a key, never an address to dial. */
+  readonly namespaceParameter?: string;
+  /** What is kept stays right when upstream drops its name (a tag): "gone" is then never believed unless the configuration says so. */
+  readonly keepsGone?: boolean;
+  /** On every answer, errors included; lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** On every answer with an artifact's bytes, or to HEAD for them; lower case. `etag` replaces ours, quotes included. */
+  readonly artifactHeaders?: (want: Artifact, facts: ArtifactFacts) => Readonly<Record<string, string>>;
   /** Computed for every artifact while its bytes stream in, beside sha256, which always is. */
   readonly digests: readonly Algorithm[];
   readonly upstream?: {
     /** Read before anything else from an upstream (NuGet's service index, Cargo's config.json). */
     readonly discover?: Document;
-    /** Default: base URL, slash, path. */
-    readonly locate?: (path: string, base: string, discovered: unknown) => string;
+    /** The URL of a path. Default: base URL, slash, path. */
+    readonly locate?: (path: string, at: UpstreamFacts) => string;
     /** Response headers that `Origin` must carry beside `content-type`, lower case. */
     readonly reads?: readonly string[];
   };
   readonly auth: {
     readonly from: readonly ('basic' | 'bearer' | `header:${string}`)[];
-    readonly challenge: (realm: string, scope: string) => string;
+    /** Value of `WWW-Authenticate`. */
+    readonly challenge: (facts: ChallengeFacts) => string;
   };
   readonly routes: readonly Route[];
   /** Every kind of document the routes mention: a worker thread finds them here by id. */
@@ -51,6 +65,37 @@ export interface Format {
   readonly problem: (problem: ProblemFacts) => Body;
   /** Settings a repository of this format may have (`options:` in the configuration); throws an Error that names what is wrong. */
   readonly configure?: (options: Readonly<Record<string, unknown>>) => Format;
+}
+
+/** What a format may know of the upstream that it names a path of. */
+export interface UpstreamFacts {
+  /** Without trailing slash. */
+  readonly base: string;
+  readonly discovered?: unknown;
+  /** Names of a single part stand below this one there (`library` at Docker Hub). */
+  readonly shortNames?: string;
+}
+
+/** What a challenge is about. */
+export interface ChallengeFacts {
+  /** Public URL of the repository, no trailing slash. */
+  readonly base: string;
+  /** Public URL at which registry tokens are handed out. */
+  readonly tokenUrl: string;
+  /** What is asked for; the name as the format's intent gives it. */
+  readonly action: 'read' | 'publish' | 'delete' | 'admin';
+  readonly name?: string;
+  /** Credentials were shown and do not count. */
+  readonly rejected?: boolean;
+}
+
+/** What is known of an artifact's bytes when they are answered. */
+export interface ArtifactFacts {
+  /** All that are known, computed or promised; sha256 is among them once the bytes are stored. */
+  readonly digests: readonly Digest[];
+  /** Bytes; `undefined` while upstream has not said. */
+  readonly size: number | undefined;
+  readonly contentType: string;
 }
 
 export interface Route {
@@ -72,14 +117,41 @@ export interface Artifact {
   readonly path: string;
   readonly name?: string;
   readonly version?: string;
-  /** Default `immutable`. */
-  readonly freshness?: 'immutable' | 'revalidate';
+  /**
+   * Default `immutable`. `revalidate`: upstream is asked again when the time to live is over. `described`: what
+   * `describedBy` says now decides; stored bytes that agree with it are fresh however old they are.
+   */
+  readonly freshness?: 'immutable' | 'revalidate' | 'described';
   /** Known from the URL itself (OCI, by-hash). */
   readonly digest?: Digest;
   /** The document that tells its digest and, if it lives elsewhere, its URL. */
   readonly describedBy?: Document;
   /** Overrides what upstream said. */
   readonly contentType?: string;
+  /** `Accept` for upstream. */
+  readonly accept?: string;
+  /** Bytes; a longer one is refused. Default: the repository's limit. */
+  readonly limit?: number;
+  /** Whether bytes of this content type (lower case, no parameters; `''` when upstream said none) can be it at all: a sign-in page with status 200 is not. Default: anything. */
+  readonly accepts?: (contentType: string) => boolean;
+  /** Where upstream tells its digest when no document and no URL does. */
+  readonly checksums?: Checksums;
+  /** Decoded before it is stored, so that what does not decode never is, and read for its links by whoever walks along them. Needs `limit`. */
+  readonly reads?: DocumentType<unknown>;
+  /** Things of one group lie at one upstream; the one that had something is asked first for the rest of the group. */
+  readonly group?: string;
+  /** Answer headers that only this request is due; lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Digests that upstream gives beside the bytes: in headers of the same answer, or in files of their own. */
+export interface Checksums {
+  /** Those that upstream's answer tells in its headers (lower case). */
+  fromHeaders?(headers: Readonly<Record<string, string | undefined>>): readonly Digest[];
+  /** Tried in this order until one is there; the one that was there is tried first from then on. */
+  readonly files: readonly { readonly path: string; readonly algorithm: Algorithm }[];
+  /** The digest that such a file holds; `undefined`: it is no such file. */
+  read(bytes: Uint8Array, algorithm: Algorithm): Digest | undefined;
 }
 
 /** Bytes the server may have to understand. Size-limited. */
@@ -93,6 +165,8 @@ export interface Document {
   readonly variant?: string;
   /** The client must see the newest there is (npm's `?write=true`): caches are passed by. */
   readonly fresh?: boolean;
+  /** Answer headers that only this request is due; lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A kind of document. Leaving a function out is a statement about the ecosystem, not a gap. */
@@ -104,6 +178,11 @@ export interface DocumentType<T> {
   readonly contentType?: string;
   /** Where upstream serves one document in several representations. Absent: it has one. */
   readonly representations?: Representations;
+  /**
+   * For a document that upstream does not hand out in one piece or with one GET: says what to ask next, given what was
+   * heard so far, until it can say what the document's bytes are. Pure; asked again from the start for every look.
+   */
+  obtain?(want: Document, heard: readonly Heard[]): Step;
   /** Throws on anything that is not such a document: then nothing is stored. */
   decode(bytes: Uint8Array, origin: Origin): T;
   /** Absent: it tells nothing about other paths. */
@@ -132,12 +211,38 @@ export interface Representations {
   arrived(asked: string, origin: Origin): string;
 }
 
+/** One answer of upstream's, read to its end. Trouble (401, 403, 429, 5xx, time-outs) is never heard: it ends the look. */
+export interface Heard {
+  readonly status: number;
+  /** Lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** After redirects. */
+  readonly url: string;
+  /** Decoded; empty for HEAD. */
+  readonly bytes: Uint8Array;
+}
+
+export type Step =
+  /** Ask this: a path (with a query, without its mark), or a URL relative to the last one heard. Default method GET. */
+  | {
+      readonly ask: { readonly path: string; readonly query?: string } | { readonly url: string };
+      readonly method?: 'GET' | 'HEAD';
+      readonly accept?: string;
+    }
+  /** The document. */
+  | { readonly bytes: Uint8Array; readonly contentType?: string }
+  /** Upstream has no such document. */
+  | { readonly absent: true };
+
 /** What a document says should be found at a path, and where. */
 export interface Link {
   readonly path: string;
   readonly url?: string;
+  /** The path under which the very bytes lie, where `path` is only a name for them (a tag): they are fetched and kept there. */
+  readonly at?: string;
   readonly digests?: readonly Digest[];
   readonly size?: number;
+  readonly contentType?: string;
   /** What the policy gate judges; as the document said it, never our own clock. */
   readonly version?: string;
   readonly publishedAt?: string;
@@ -150,7 +255,10 @@ export interface Origin {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** The digest of whatever the other intent would answer. */
+/**
+ * The digest of whatever the other intent would answer, in hexadecimal. Of an artifact that is not stored it is what
+ * upstream says beside it, where the artifact has `checksums`.
+ */
 export interface Checksum {
   readonly kind: 'checksum';
   readonly of: Artifact | Document;
@@ -205,6 +313,8 @@ export interface Forward {
 export interface Answer {
   readonly kind: 'answer';
   readonly body: Body | ((who: Identity) => Body);
+  /** Whoever shows nothing is challenged, although everybody may read: clients take the challenge from here or never. */
+  readonly challenges?: boolean;
 }
 
 export interface Body {

@@ -40,6 +40,8 @@ export interface ProblemFacts {
   readonly message: string;
   /** Seconds, when waiting helps. */
   readonly retryAfterSeconds?: number;
+  /** The route that was taken, once it is known. */
+  readonly route?: string;
 }
 
 export interface ProblemOptions {

@@ -44,6 +44,12 @@ export function sourcesFor(sources: readonly Source[], name: string | undefined)
   return owners.length > 0 ? owners : sources;
 }
 
+/** The repository with only those sources that hold what is called by this registry's name. */
+export function within(repository: Repository, namespace: string): Repository {
+  const sources = repository.sources.filter((source) => source.answersFor?.(namespace) ?? true);
+  return sources.length === repository.sources.length ? repository : { ...repository, sources };
+}
+
 /** Whether some source keeps this name to itself. */
 export function isClaimed(sources: readonly Source[], name: string): boolean {
   return sources.some((source) => source.claims.some((pattern) => matchesName(pattern, name)));

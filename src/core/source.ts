@@ -1,5 +1,5 @@
 /** Where an answer comes from: hosted packages, an upstream, another repository. All three answer the same questions. */
-import type { Digest } from './digest.ts';
+import type { Algorithm, Digest } from './digest.ts';
 import type { Outcome } from './events.ts';
 import type { Artifact, Document, Forward, Link, Origin } from './format.ts';
 
@@ -34,6 +34,8 @@ export interface FoundArtifact {
   readonly contentType: string;
   /** The strongest digest known; the same one before and after the bytes were stored. */
   readonly digest?: Digest;
+  /** All that are known: promised ones while the bytes arrive, computed ones afterwards. */
+  readonly digests: readonly Digest[];
   readonly lastModified?: string;
   readonly immutable: boolean;
   /** Milliseconds since 1970 at which upstream last confirmed it. */
@@ -86,9 +88,15 @@ export interface Source {
   readonly id: string;
   /** Name patterns with `*` that only this source answers for. */
   readonly claims: readonly string[];
+  /** Whether it holds what a mirror's client calls by this registry's name (`docker.io`). Absent: it holds anything. */
+  answersFor?(namespace: string): boolean;
   /** `undefined`: not here. Trouble is thrown as a Problem. */
   artifact(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined>;
   document(want: Document, asking: Asking): Promise<readonly FoundDocument[]>;
+  /** The digest of an artifact without its bytes: of stored ones, else what is told beside it. `undefined`: nobody tells. */
+  digest?(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined>;
+  /** Whether the bytes are here already, so that asking for them costs no request. */
+  holds?(want: Artifact): Promise<boolean>;
   /** Only a remote has it; `undefined`: upstream has no such endpoint. */
   forward?(want: Forward, call: ForwardCall, asking: Asking): Promise<ForwardReply | undefined>;
 }

@@ -258,6 +258,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         query: new URLSearchParams(query),
         headers: flat(ctx.req.headers),
         base: `${base}/${repository.id}`,
+        tokenUrl: `${base}/token`,
         coding,
         body: () => readBody(ctx.req, ctx.res, options.limits.bodyBytes),
       },

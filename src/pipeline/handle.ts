@@ -20,6 +20,8 @@ export interface Request {
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Public URL of the repository, no trailing slash. */
   readonly base: string;
+  /** Public URL at which registry tokens are handed out. */
+  readonly tokenUrl: string;
   /** What the client takes for documents. */
   readonly coding: Coding;
   /** The body, read to its end; throws `too_large` above the limit. */
@@ -53,11 +55,11 @@ export async function handle(
   noted: Noted,
 ): Promise<Handled> {
   const identity = identify(repository.format, request.headers);
-  refuseStrangers(repository, identity, request.base);
+  refuseStrangers(repository, identity, request);
   const { route, intent } = match(repository, request);
   noted(route.id);
   const name = nameOf(intent);
-  authorise(repository, identity, intent, name, request.base);
+  authorise(repository, identity, intent, name, request);
   const answer = await run(context, repository, request, identity, intent);
   return {
     answer,
@@ -67,19 +69,30 @@ export async function handle(
   };
 }
 
-function refuseStrangers(repository: Repository, identity: Identity, base: string): void {
+function refuseStrangers(repository: Repository, identity: Identity, request: Request): void {
   if (mayKnow(repository, identity)) return;
-  if (identity.kind === 'anonymous') throw unauthorized(repository, base, 'read');
+  if (identity.kind === 'anonymous') throw unauthorized(repository, request, identity, 'read');
   throw new Problem('not_found', `There is no repository ${repository.id} here.`);
 }
 
-function unauthorized(repository: Repository, base: string, scope: string): Problem {
+function unauthorized(
+  repository: Repository,
+  { base, tokenUrl }: Request,
+  identity: Identity,
+  action: Action,
+  name?: string,
+): Problem {
+  const challenge = repository.format.auth.challenge({
+    base,
+    tokenUrl,
+    action,
+    ...(name === undefined ? {} : { name }),
+    ...(identity.presented ? { rejected: true } : {}),
+  });
   return new Problem(
     'unauthorized',
     `${repository.id} asks for credentials: add a token for ${base}/ to your client's settings.`,
-    {
-      headers: { 'www-authenticate': repository.format.auth.challenge(base, scope) },
-    },
+    { headers: { 'www-authenticate': challenge } },
   );
 }
 
@@ -137,12 +150,12 @@ function authorise(
   identity: Identity,
   intent: Intent,
   name: string | undefined,
-  base: string,
+  request: Request,
 ): void {
   const action = actionOf(intent);
   if (mayDo(repository, identity, action, name)) return;
   if (intent.kind === 'answer') return;
-  if (identity.kind === 'anonymous') throw unauthorized(repository, base, action);
+  if (identity.kind === 'anonymous') throw unauthorized(repository, request, identity, action, name);
   if (action !== 'read' && mayDo(repository, identity, 'read', name)) {
     throw new Problem(
       'forbidden',
@@ -182,6 +195,7 @@ async function run(
     case 'forward':
       return answerForward(repository, intent, request, asking);
     case 'answer': {
+      if (intent.challenges && !identity.presented) throw unauthorized(repository, request, identity, 'read');
       const body = typeof intent.body === 'function' ? intent.body(identity) : intent.body;
       return {
         status: body.status ?? 200,

@@ -38,7 +38,11 @@ export function createRemote(options: RemoteOptions): Source {
   const { upstream, format } = options;
   const base = upstream.url.replace(/\/+$/, '');
   const plain = (path: string): string => `${base}/${encodePath(path)}`;
-  const locate = (path: string): string => format.upstream?.locate?.(path, base, undefined) ?? plain(path);
+  const locate = (path: string): string =>
+    format.upstream?.locate?.(path, {
+      base,
+      ...(upstream.shortNames === undefined ? {} : { shortNames: upstream.shortNames }),
+    }) ?? plain(path);
   const shared = { ...options, locate };
   const documents = createRemoteDocuments({ ...shared, downloads: options.downloads.documents });
   const artifact = createRemoteArtifacts({
@@ -50,6 +54,7 @@ export function createRemote(options: RemoteOptions): Source {
   return {
     id: options.id,
     claims: options.claims,
+    answersFor: (namespace) => upstream.namespaces.includes(namespace),
     artifact,
     async document(want: Document, asking) {
       const found = await documents.find(want, asking);

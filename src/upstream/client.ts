@@ -34,6 +34,12 @@ export interface UpstreamSettings {
   readonly hosts: readonly string[];
   /** Links and redirects only to the upstream's own host and `hosts`. */
   readonly onlyHosts: boolean;
+  /** What clients of a mirror call it: keys, never addresses to dial. */
+  readonly namespaces: readonly string[];
+  /** Names of a single part stand below this one. */
+  readonly shortNames?: string;
+  /** Origins beside its own that may be shown our credentials to get a token from. */
+  readonly realms: readonly string[];
   readonly breaker: BreakerSettings;
 }
 
@@ -52,6 +58,8 @@ export interface Ask {
   readonly requestId?: string;
   /** Overrides the setting: a download resumes by itself. */
   readonly retries?: number;
+  /** What it is about, a package's name say: a challenge met once for it is answered beforehand from then on. */
+  readonly about?: string;
 }
 
 export interface Reply {
@@ -70,6 +78,8 @@ export interface Upstream {
   readonly url: string;
   /** Stable name of address and credentials for cache keys; no secret can be read from it. */
   readonly identity: string;
+  readonly namespaces: readonly string[];
+  readonly shortNames?: string;
   /** Resolves for answers that carry information, throws a problem for trouble. */
   ask(ask: Ask): Promise<Reply>;
   /** Until when (milliseconds since the epoch) upstream wants not to be asked for this. */
@@ -212,6 +222,8 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
     name,
     url: base,
     identity,
+    namespaces: settings.namespaces,
+    ...(settings.shortNames === undefined ? {} : { shortNames: settings.shortNames }),
     ask,
     unavailableUntil: (text) => (URL.canParse(text) ? pauses.until(pauseKey(new URL(text))) : undefined),
   };

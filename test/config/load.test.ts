@@ -100,6 +100,8 @@ it('fills in every default', async () => {
     retries: 2,
     hosts: [],
     onlyHosts: false,
+    namespaces: ['packages.example.com'],
+    realms: [],
     breaker: { failures: 10, windowMs: 30_000, openMs: 15_000, probeTimeoutMs: 10_000 },
   });
   expect(config.orgs.acme?.repositories.npm).toEqual({
@@ -119,7 +121,6 @@ it('fills in every default', async () => {
         patienceMs: 3000,
         offline: false,
         claims: [],
-        takedown: { confirmations: 3, overMs: 3_600_000 },
       },
     ],
   });

@@ -232,7 +232,9 @@ function describeProblems(format: Format): void {
     });
 
     it('has a challenge of one line', () => {
-      expect(format.auth.challenge('https://example.com/token', 'repository:a:pull')).toMatch(/^[\x20-\x7e]+$/);
+      expect(format.auth.challenge({ base, tokenUrl: 'https://example.com/token', action: 'read', name: 'a' })).toMatch(
+        /^[\x20-\x7e]+$/,
+      );
     });
   });
 }

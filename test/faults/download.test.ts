@@ -393,6 +393,7 @@ function dicedUpstream(body: Buffer, random: () => number, options: { readonly t
     url: 'http://diced.test',
     identity: 'diced',
     unavailableUntil: () => undefined,
+    namespaces: [],
     async ask({ headers = {}, signal }): Promise<ClientReply> {
       for (let round = 0; round < random() * 3; round += 1) await turn();
       if (headers.range !== undefined && happens(options.trouble / 4)) {
@@ -547,6 +548,7 @@ function simpleUpstream(body: Buffer, pieces: () => AsyncGenerator<Buffer>): Ups
     url: 'http://simple.test',
     identity: 'simple',
     unavailableUntil: () => undefined,
+    namespaces: [],
     ask: async () => ({
       status: 200,
       headers: { 'content-length': String(body.length) },

@@ -658,7 +658,7 @@ describe('upstream is asked', () => {
     ['-/npm/v1/attestations/@acme/bar@1.0.0', '-/npm/v1/attestations/@acme%2fbar@1.0.0'],
     ['-/npm/v1/attestations/express@4.0.0', '-/npm/v1/attestations/express@4.0.0'],
   ])('for %s at %s', (path, url) => {
-    expect(format.upstream?.locate?.(path, 'https://r.example/npm', undefined)).toBe(`https://r.example/npm/${url}`);
+    expect(format.upstream?.locate?.(path, { base: 'https://r.example/npm' })).toBe(`https://r.example/npm/${url}`);
   });
 });
 

@@ -48,6 +48,8 @@ export function settingsFor(url: string, more: Partial<UpstreamSettings> = {}): 
     retries: 2,
     hosts: [],
     onlyHosts: false,
+    namespaces: [],
+    realms: [],
     breaker: { failures: 100, windowMs: 60_000, openMs: 30_000, probeTimeoutMs: 5000 },
     ...more,
   };

@@ -180,6 +180,8 @@ export async function scene(options: SceneOptions = {}): Promise<Scene> {
     retries: 0,
     hosts: [],
     onlyHosts: false,
+    namespaces: [],
+    realms: [],
     breaker: { failures: 1_000_000, windowMs: 1000, openMs: 1, probeTimeoutMs: 1000 },
     ...clientOptions,
   });

@@ -36,7 +36,7 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
   return {
     id: 'generic',
     digests: [],
-    auth: { from: ['basic', 'bearer'], challenge: (realm) => `Basic realm="${realm}"` },
+    auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
     routes: [
       { id: 'root', method: 'GET', path: '/', intent: folder },
       { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },

@@ -1,6 +1,16 @@
 /** npm's registry protocol, as npm, pnpm, yarn and bun read it. */
 import { parseVersion } from '../../codecs/semver.ts';
-import type { Artifact, Body, Call, Document, Format, Identity, Intent, Route } from '../../core/format.ts';
+import type {
+  Artifact,
+  Body,
+  Call,
+  Document,
+  Format,
+  Identity,
+  Intent,
+  Route,
+  UpstreamFacts,
+} from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
 import { bulkAudit, fullAudit, quickAudit } from './audit.ts';
 import { attestations, keys } from './evidence.ts';
@@ -157,7 +167,7 @@ const routes: readonly Route[] = [
 ];
 
 /** Upstream wants the slash of a scope escaped, except in the path of a tarball. */
-function locate(path: string, base: string): string {
+function locate(path: string, { base }: UpstreamFacts): string {
   if (path.startsWith(attestationsPath))
     return `${base}/${attestationsPath}${escapeName(path.slice(attestationsPath.length))}`;
   return path.startsWith('-/') || path.includes('/-/') ? `${base}/${encodePath(path)}` : `${base}/${escapeName(path)}`;
@@ -168,7 +178,7 @@ export const format: Format = {
   // Packages from before 2017 have no other digest than sha1.
   digests: ['sha512', 'sha1'],
   upstream: { locate },
-  auth: { from: ['bearer', 'basic'], challenge: (realm) => `Bearer realm="${realm}"` },
+  auth: { from: ['bearer', 'basic'], challenge: ({ base }) => `Bearer realm="${base}"` },
   routes,
   documents: [packument, keys, attestations],
   problem: ({ status, code, message }) => ({ ...jsonBody({ error: message, code }), status }),
