@@ -200,7 +200,8 @@ export const rows: readonly Row[] = [
       },
       place: 'registry',
       path: '/lodash/-/{lodash}',
-      reader: 'wrk',
+      // wrk parses what it reads, and of bodies this long it takes less than is sent.
+      reader: 'fast',
       same: 'bytes',
     },
     [64],
