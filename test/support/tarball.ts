@@ -16,7 +16,8 @@ function octal(value: number, width: number): string {
   return `${value.toString(8).padStart(width - 1, '0')}\0`;
 }
 
-function header(name: string, size: number, mode: number): Buffer {
+/** What stands before a file in a tar archive; the file's bytes follow, filled up with zeros to a multiple of 512. */
+export function tarHeader(name: string, size: number, mode = 0o644): Buffer {
   if (Buffer.byteLength(name) > 100) throw new Error(`The name is too long for this tar writer: ${name}`);
   const block = Buffer.alloc(recordSize);
   block.write(name, 0);
@@ -33,15 +34,22 @@ function header(name: string, size: number, mode: number): Buffer {
   return block;
 }
 
-/** Files as npm packs them: everything below `package/`. */
-export function tarball(files: Files, options: TarballOptions = {}): Buffer {
+/** Not compressed. */
+export function tarArchive(files: Files, executable: readonly string[] = []): Buffer {
   const parts: Buffer[] = [];
   for (const [name, content] of Object.entries(files)) {
     const bytes = Buffer.from(content);
-    parts.push(header(`package/${name}`, bytes.length, options.executable?.includes(name) ? 0o755 : 0o644), bytes);
+    parts.push(tarHeader(name, bytes.length, executable.includes(name) ? 0o755 : 0o644), bytes);
     const rest = bytes.length % recordSize;
     if (rest > 0) parts.push(Buffer.alloc(recordSize - rest));
   }
   parts.push(Buffer.alloc(2 * recordSize));
-  return gzipSync(Buffer.concat(parts), { level: options.level ?? 6 });
+  return Buffer.concat(parts);
+}
+
+/** Files as npm packs them: everything below `package/`. */
+export function tarball(files: Files, options: TarballOptions = {}): Buffer {
+  const inPackage = (name: string): string => `package/${name}`;
+  const packed = Object.fromEntries(Object.entries(files).map(([name, content]) => [inPackage(name), content]));
+  return gzipSync(tarArchive(packed, options.executable?.map(inPackage)), { level: options.level ?? 6 });
 }
