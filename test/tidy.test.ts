@@ -49,6 +49,7 @@ const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   pino: ['telemetry'],
   'prom-client': ['telemetry'],
   'registry-url': ['config'],
+  saxes: ['codecs'],
   tinypool: ['worker', 'app'],
   undici: ['upstream'],
   yaml: ['config'],
