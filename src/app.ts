@@ -88,7 +88,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     ...config.server,
     via,
     now,
-    repositories: () => site.repositories,
+    addresses: () => site,
     context: { derived, now, optionsOf: (repository) => site.optionsOf(repository) },
     readiness: () => {
       const { usable, writable, reason } = store.health();

@@ -8,9 +8,10 @@ import type { Repository } from './core/repository.ts';
 import { compileRoutes } from './core/route.ts';
 import type { Source } from './core/source.ts';
 import { loadFormat } from './formats/load.ts';
-import { findArtifact } from './pipeline/artifact.ts';
+import { findArtifact, findDigest, holderOf } from './pipeline/artifact.ts';
 import type { Compute } from './pipeline/compute.ts';
 import { gather } from './pipeline/document.ts';
+import { createOrigins } from './pipeline/origins.ts';
 import { createNested } from './sources/nested.ts';
 import { createRemote } from './sources/remote.ts';
 import type { Store } from './store/store.ts';
@@ -30,6 +31,7 @@ export interface SiteParts {
 
 export interface Site {
   readonly repositories: ReadonlyMap<string, Repository>;
+  readonly hosts: Readonly<Record<string, string>>;
   readonly optionsOf: (repository: Repository) => Readonly<Record<string, unknown>>;
 }
 
@@ -60,6 +62,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
       access: access as readonly AccessRule[],
       teams,
       policy: [],
+      origins: createOrigins(),
       epoch: createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16),
     });
   }
@@ -120,6 +123,9 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
         if (found instanceof Error) throw found;
         return found;
       },
+      digest: (want, algorithm, asking) => findDigest(inner(), want, algorithm, asking),
+      holds: async (want) => (await holderOf(inner(), want)) !== undefined,
+      answersFor: (namespace) => inner().sources.some((source) => source.answersFor?.(namespace) ?? true),
       documents: async (want, asking) => {
         const { found, offline } = await gather(inner(), want, asking);
         if (found.length === 0 && offline) throw offline;
@@ -131,5 +137,5 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
   for (const [org, { repositories: inOrg }] of Object.entries(config.orgs)) {
     for (const [name, settings] of Object.entries(inOrg)) await build(org, name, settings);
   }
-  return { repositories, optionsOf: ({ id }) => options.get(id) ?? {} };
+  return { repositories, hosts: config.hosts, optionsOf: ({ id }) => options.get(id) ?? {} };
 }

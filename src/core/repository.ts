@@ -17,8 +17,16 @@ export interface Repository {
   /** The organisation's teams, by name. */
   readonly teams: Readonly<Record<string, readonly string[]>>;
   readonly policy: readonly PolicyRule[];
+  /** Which source had something of a group last. */
+  readonly origins: Origins;
   /** Changes whenever settings that shape answers change; part of every derived key. */
   readonly epoch: string;
+}
+
+/** Group to source id; may forget. */
+export interface Origins {
+  get(group: string): string | undefined;
+  set(group: string, source: string): void;
 }
 
 export type Action = 'read' | 'publish' | 'delete' | 'admin';

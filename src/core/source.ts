@@ -40,6 +40,10 @@ export interface FoundArtifact {
   readonly immutable: boolean;
   /** Milliseconds since 1970 at which upstream last confirmed it. */
   readonly checkedAt: number;
+  /** Of bytes that a document describes: until when (milliseconds since 1970) it says so without being asked again. */
+  readonly freshUntil?: number;
+  /** Whether the document still says the same; cheap. */
+  readonly isCurrent?: () => boolean;
   /** Complete and on disk: positional reads into the caller's buffer, bytes read returned. */
   readonly readInto?: (buffer: Uint8Array, position: number) => Promise<number>;
   /** Tells the store that the bytes are in use although nobody opens them. */

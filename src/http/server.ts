@@ -3,6 +3,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import http2 from 'node:http2';
 import type net from 'node:net';
 import Koa, { type Context, type Middleware } from 'koa';
+import { isAnonymous } from '../access/identify.ts';
 import { type Outcome, publish } from '../core/events.ts';
 import type { ProblemFacts } from '../core/problem.ts';
 import { Problem, problems, toProblem } from '../core/problem.ts';
@@ -15,9 +16,10 @@ import { readBody } from './body.ts';
 import { codingFor } from './coding.ts';
 import { type HotAnswer, HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
 import { requestIdOf } from './request-id.ts';
-import { resolve, withoutPrefix } from './resolve.ts';
+import { type Addresses, resolve, withoutPrefix } from './resolve.ts';
 import { headersOf, packageHeaders, release, respond, type Tally } from './respond.ts';
 import { type StatusOptions, statusRoutes } from './status.ts';
+import { tokenRoutes } from './token.ts';
 import { createWire } from './wire.ts';
 
 export interface ServerOptions extends StatusOptions {
@@ -39,8 +41,8 @@ export interface ServerOptions extends StatusOptions {
   readonly via: string;
   readonly now: () => number;
   readonly context: HandleContext;
-  /** By `org/name`; asked for each request, so that a new configuration takes effect with the next one. */
-  readonly repositories: () => ReadonlyMap<string, Repository>;
+  /** Asked for each request, so that a new configuration takes effect with the next one. */
+  readonly addresses: () => Addresses;
 }
 
 export interface HttpServer {
@@ -208,6 +210,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   const running = new Running();
   const app = Object.assign(new Koa(), { running });
   const control = statusRoutes(options);
+  const tokens = tokenRoutes(options.now);
 
   const observe: Middleware = async (ctx, next) => {
     const course: Course = {
@@ -240,12 +243,18 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   const repositories: Middleware = async (ctx, next) => {
     const course = ctx.state.course as Course;
     const [rawPath = '/', query = ''] = split(ctx.req.url ?? '/');
-    const found = resolve(options.repositories(), withoutPrefix(rawPath, prefix));
+    const parameters = new URLSearchParams(query);
+    const reached = baseOf.bind(undefined, factsOf(ctx.req));
+    const found = resolve(options.addresses(), {
+      path: withoutPrefix(rawPath, prefix),
+      query: parameters,
+      host: () => new URL(reached().base).hostname,
+    });
     if (!found) return next();
-    const { repository, rest } = found;
+    const { repository, rest, at, namespace } = found;
     course.repository = repository;
     ctx.respond = false;
-    const { base, remote } = baseOf(factsOf(ctx.req));
+    const { base, remote } = reached();
     course.remote = remote;
     const coding = codingFor(single(ctx.req.headers['accept-encoding']));
     const handled = await handle(
@@ -255,10 +264,11 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         id: course.id,
         method: ctx.method,
         rawPath: rest,
-        query: new URLSearchParams(query),
+        query: parameters,
         headers: flat(ctx.req.headers),
-        base: `${base}/${repository.id}`,
+        base: `${base}${at}`,
         tokenUrl: `${base}/token`,
+        ...(namespace === undefined ? {} : { namespace }),
         coding,
         body: () => readBody(ctx.req, ctx.res, options.limits.bodyBytes),
       },
@@ -276,6 +286,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   app.use(observe);
   app.use(repositories);
   app.use(control.routes());
+  app.use(tokens.routes());
   app.on('error', (error: NodeJS.ErrnoException, ctx?: Context) => {
     // A client that leaves in the middle is told of in its access line.
     if (ctx?.res.destroyed || clientLeft.has(error.code ?? '')) return;
@@ -350,6 +361,7 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
     status: problem.status,
     code: problem.code,
     message: problem.message,
+    ...(course.route === '-' ? {} : { route: course.route }),
     ...(retry === undefined ? {} : { retryAfterSeconds: retry }),
   };
   const body = course.repository?.format.problem(facts);
@@ -357,6 +369,7 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     ...packageHeaders,
+    ...course.repository?.format.headers,
     ...body?.headers,
     ...problem.headers,
     'cache-control': 'no-store',
@@ -452,7 +465,7 @@ function answerHot(
   baseOf: (facts: ReturnType<typeof factsOf>) => Base,
 ): boolean {
   const { headers } = req;
-  if (req.method !== 'GET' || headers.range !== undefined || headers.authorization !== undefined) return false;
+  if (req.method !== 'GET' || headers.range !== undefined || !isAnonymous(headers.authorization)) return false;
   if (
     headers.via !== undefined ||
     headers['if-modified-since'] !== undefined ||

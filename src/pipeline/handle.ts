@@ -2,13 +2,16 @@
 import { createHash } from 'node:crypto';
 import { identify } from '../access/identify.ts';
 import { mayDo, mayKnow } from '../access/rules.ts';
+import { hexOf } from '../core/digest.ts';
+import type { Outcome } from '../core/events.ts';
 import type { Call, Identity, Intent, Route } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
-import type { Action, Repository } from '../core/repository.ts';
+import { type Action, type Repository, within } from '../core/repository.ts';
+import type { Asking } from '../core/source.ts';
 import type { Answer } from './answer.ts';
-import { answerArtifact } from './artifact.ts';
+import { answerArtifact, findDigest } from './artifact.ts';
 import type { Coding } from './derive.ts';
-import { answerDocument, type DocumentContext } from './document.ts';
+import { answerDocument, type DocumentContext, notHere } from './document.ts';
 import { answerForward } from './forward.ts';
 
 export interface Request {
@@ -22,6 +25,8 @@ export interface Request {
   readonly base: string;
   /** Public URL at which registry tokens are handed out. */
   readonly tokenUrl: string;
+  /** The registry that a mirror's client means. */
+  readonly namespace?: string;
   /** What the client takes for documents. */
   readonly coding: Coding;
   /** The body, read to its end; throws `too_large` above the limit. */
@@ -57,10 +62,13 @@ export async function handle(
   const identity = identify(repository.format, request.headers);
   refuseStrangers(repository, identity, request);
   const { route, intent } = match(repository, request);
+  const asked = request.namespace === undefined ? repository : within(repository, request.namespace);
   noted(route.id);
   const name = nameOf(intent);
   authorise(repository, identity, intent, name, request);
-  const answer = await run(context, repository, request, identity, intent);
+  const plain = await run(context, asked, request, identity, intent);
+  const due = intent.kind === 'artifact' || intent.kind === 'document' ? intent.headers : undefined;
+  const answer = { ...plain, headers: { ...repository.format.headers, ...plain.headers, ...due } };
   return {
     answer,
     route: route.id,
@@ -191,7 +199,7 @@ async function run(
         asking: plain,
       });
     case 'checksum':
-      return answerChecksum(context, repository, request, intent);
+      return answerChecksum(context, repository, request, intent, asking);
     case 'forward':
       return answerForward(repository, intent, request, asking);
     case 'answer': {
@@ -222,7 +230,14 @@ async function answerChecksum(
   repository: Repository,
   request: Request,
   intent: Extract<Intent, { kind: 'checksum' }>,
+  asking: Asking,
 ): Promise<Answer> {
+  const { of, algorithm } = intent;
+  if (of.kind === 'artifact' && of.checksums) {
+    const digest = await findDigest(repository, of, algorithm, asking);
+    if (!digest) throw notHere(repository, `${algorithm} of ${of.path}`);
+    return checksumAnswer(hexOf(digest), 'hit');
+  }
   const hash = createHash(intent.algorithm);
   const inner = await run(
     context,
@@ -239,11 +254,14 @@ async function answerChecksum(
       inner.body.artifact.close();
     }
   }
-  const hex = hash.digest('hex');
+  return checksumAnswer(hash.digest('hex'), inner.outcome);
+}
+
+function checksumAnswer(hex: string, outcome: Outcome): Answer {
   return {
     status: 200,
     headers: { 'content-type': 'text/plain', 'cache-control': 'no-cache' },
-    outcome: inner.outcome,
+    outcome,
     body: { kind: 'bytes', bytes: Buffer.from(hex) },
     etag: `"${hex}"`,
   };

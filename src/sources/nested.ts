@@ -8,9 +8,12 @@ export interface NestedOptions {
   readonly claims: readonly string[];
   /** How a repository answers; its own order, claims and rules apply. */
   readonly artifact: (want: Artifact, asking: Asking) => Promise<FoundArtifact | undefined>;
+  readonly digest: NonNullable<Source['digest']>;
+  readonly holds: NonNullable<Source['holds']>;
+  readonly answersFor: NonNullable<Source['answersFor']>;
   readonly documents: (want: Document, asking: Asking) => Promise<readonly FoundDocument[]>;
 }
 
-export function createNested({ id, claims, artifact, documents }: NestedOptions): Source {
-  return { id, claims, artifact, document: documents };
+export function createNested({ documents, ...same }: NestedOptions): Source {
+  return { ...same, document: documents };
 }

@@ -1,7 +1,7 @@
 /** Artifacts from an upstream: a link tells what to expect, one download serves everybody, and what was verified stays. */
 import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
-import type { Artifact, Format, Link } from '../core/format.ts';
+import type { Artifact, Document, Format, Link } from '../core/format.ts';
 import {
   type FreshnessPolicy,
   hearGone,
@@ -12,13 +12,17 @@ import {
   type TakedownPolicy,
 } from '../core/freshness.ts';
 import { isTrouble, Problem } from '../core/problem.ts';
-import type { Asking, FoundArtifact, VersionFacts } from '../core/source.ts';
+import type { Asking, FoundArtifact, FoundDocument, VersionFacts } from '../core/source.ts';
+import type { Stage } from '../core/staging.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
-import type { Download, DownloadHead, Downloads } from '../upstream/download.ts';
+import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
+import { aboutOf, refuseStatus, viaOf } from './asking.ts';
+import { createTold } from './checksums.ts';
 import { openEntry } from './entry-blob.ts';
-import { type RemoteDocuments, refuseStatus, viaOf } from './remote-document.ts';
+import type { Learn, RemoteDocuments } from './remote-document.ts';
+import { readAll } from './staged-bytes.ts';
 
 export interface RemoteArtifactOptions {
   readonly id: string;
@@ -27,6 +31,7 @@ export interface RemoteArtifactOptions {
   readonly store: Store;
   readonly downloads: Downloads;
   readonly documents: RemoteDocuments;
+  readonly learn: Learn;
   readonly locate: (path: string) => string;
   readonly freshness: FreshnessPolicy;
   readonly negativeTtlMs: number;
@@ -37,7 +42,11 @@ export interface RemoteArtifactOptions {
   readonly now: () => number;
 }
 
-type FindArtifact = (want: Artifact, asking: Asking) => Promise<FoundArtifact | undefined>;
+export interface RemoteArtifacts {
+  find(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined>;
+  digest(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined>;
+  holds(want: Artifact): Promise<boolean>;
+}
 
 /** What is known about the bytes before they are asked for. */
 interface Target {
@@ -65,8 +74,9 @@ const isNewer = (entry: StoredEntry, previous: StoredEntry | undefined): boolean
 const agrees = (entry: StoredEntry, target: Target): boolean =>
   target.expected.every((digest) => entry.digests?.includes(digest));
 
-export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtifact {
+export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArtifacts {
   const { store, upstream, documents, now } = options;
+  const told = createTold(options);
 
   const keyOf = (want: Artifact): EntryKey => ({
     source: `${upstream.identity}/${options.format.id}`,
@@ -124,18 +134,19 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
   }
 
   /** Reads the document that knows, and looks once more with fresh eyes when it does not list the path. */
-  async function linkOf(want: Artifact, asking: Asking): Promise<Link | undefined> {
-    if (!want.describedBy) return undefined;
-    const document = await documents.find(want.describedBy, asking);
+  async function lookUp(
+    describedBy: Document,
+    path: string,
+    asking: Asking,
+  ): Promise<{ readonly link: Link; readonly document: FoundDocument } | undefined> {
+    const document = await documents.find(describedBy, asking);
     if (!document) return undefined;
-    const link = await documents.link(document, want.path);
-    if (link || asking.fresh || (document.outcome !== 'hit' && document.outcome !== 'stale')) return link;
-    const newer = await documents.find(want.describedBy, {
-      ...asking,
-      fresh: 'revalidate',
-      lookingFor: want.path,
-    });
-    return newer && documents.link(newer, want.path);
+    const link = await documents.link(document, path);
+    if (link) return { link, document };
+    if (asking.fresh || (document.outcome !== 'hit' && document.outcome !== 'stale')) return undefined;
+    const newer = await documents.find(describedBy, { ...asking, fresh: 'revalidate', lookingFor: path });
+    const found = newer && (await documents.link(newer, path));
+    return newer && found && { link: found, document: newer };
   }
 
   async function targetOf(want: Artifact, asking: Asking): Promise<Target | undefined> {
@@ -147,8 +158,9 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
         facts: factsOf(want, {}),
       };
     }
-    const link = await linkOf(want, asking);
-    if (!link) return undefined;
+    const looked = await lookUp(want.describedBy, want.path, asking);
+    if (!looked) return undefined;
+    const { link } = looked;
     const expected = [...(want.digest ? [want.digest] : []), ...(link.digests ?? [])];
     return {
       url: link.url ?? options.locate(want.path),
@@ -210,45 +222,88 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     previous: StoredEntry | undefined,
     asking: Asking,
   ): { readonly download: Download; readonly joined: boolean } {
-    return options.downloads.start(key, () => ({
-      upstream,
-      url: target.url,
-      linked: target.linked,
-      headers: {
-        ...viaOf(asking),
-        ...(previous?.etag === undefined ? {} : { 'if-none-match': previous.etag }),
-        ...(previous?.lastModified === undefined ? {} : { 'if-modified-since': previous.lastModified }),
-      },
-      decode: false,
-      expected: target.expected,
-      algorithms: options.format.digests,
-      ...(target.size === undefined ? {} : { expectedSize: target.size }),
-      maxSizeBytes: options.maxSizeBytes,
-      priority: asking.priority ?? 'client',
-      requestId: asking.requestId,
-      keepGoing: options.keepGoing,
-      inspect: ({ status }) => refuseStatus(status, want.path, options.id),
-      store: async (stage, facts) => {
-        const [digest] = facts.digests;
-        if (!digest) throw new Error('A finished download has a sha256 digest.');
-        await stage.commit(digest);
-        const at = now();
-        await store.entries.put(keyOf(want), {
-          status: 200,
-          url: facts.url,
-          digest,
-          size: facts.size,
-          digests: facts.digests,
-          verified: facts.verified,
-          ...(facts.headers['content-type'] === undefined ? {} : { contentType: facts.headers['content-type'] }),
-          ...(facts.headers.etag === undefined ? {} : { etag: facts.headers.etag }),
-          ...(facts.headers['last-modified'] === undefined ? {} : { lastModified: facts.headers['last-modified'] }),
-          fetchedAt: at,
-          checkedAt: at,
-          ...target.facts,
-        });
-      },
-    }));
+    return options.downloads.start(key, () => {
+      const digests = told.before(want, asking);
+      return {
+        upstream,
+        url: target.url,
+        linked: target.linked,
+        headers: {
+          ...viaOf(asking),
+          ...(want.accept === undefined ? {} : { accept: want.accept }),
+          ...(previous?.etag === undefined ? {} : { 'if-none-match': previous.etag }),
+          ...(previous?.lastModified === undefined ? {} : { 'if-modified-since': previous.lastModified }),
+        },
+        decode: false,
+        expected: target.expected,
+        algorithms: options.format.digests,
+        ...(target.size === undefined ? {} : { expectedSize: target.size }),
+        maxSizeBytes: longest(want),
+        priority: asking.priority ?? 'client',
+        requestId: asking.requestId,
+        ...aboutOf(want),
+        keepGoing: options.keepGoing,
+        gate: want.reads !== undefined,
+        inspect: async ({ status, headers, url }) => {
+          refuseStatus(status, want.path, options.id);
+          if (status !== 200) return [];
+          refuseType(want, headers, url);
+          return digests(headers);
+        },
+        store: async (stage, facts) => {
+          const [digest] = facts.digests;
+          if (!digest) throw new Error('A finished download has a sha256 digest.');
+          await lookInto(want, stage, facts);
+          await stage.commit(digest);
+          const at = now();
+          await store.entries.put(keyOf(want), {
+            status: 200,
+            url: facts.url,
+            digest,
+            size: facts.size,
+            digests: facts.digests,
+            verified: facts.verified,
+            ...(facts.headers['content-type'] === undefined ? {} : { contentType: facts.headers['content-type'] }),
+            ...(facts.headers.etag === undefined ? {} : { etag: facts.headers.etag }),
+            ...(facts.headers['last-modified'] === undefined ? {} : { lastModified: facts.headers['last-modified'] }),
+            fetchedAt: at,
+            checkedAt: at,
+            ...target.facts,
+          });
+        },
+      };
+    });
+  }
+
+  const longest = ({ limit }: Artifact): number => Math.min(options.maxSizeBytes, limit ?? Number.POSITIVE_INFINITY);
+
+  /** A page that asks to sign in is an answer of somebody on the way, not of the registry. */
+  function refuseType(want: Artifact, headers: Readonly<Record<string, string | undefined>>, url: string): void {
+    const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
+    if (want.accepts?.(type) ?? true) return;
+    publish('document.invalid', { url, reason: `content type ${type}` });
+    throw new Problem(
+      'upstream_invalid',
+      `${options.id} sent ${type || 'something without a content type'} for ${want.path}, which it can't be.`,
+    );
+  }
+
+  /** Bytes that have to be of a kind are, or they are refused while nobody has all of them. */
+  async function lookInto(want: Artifact, stage: Stage, facts: DownloadFacts): Promise<void> {
+    if (!want.reads) return;
+    const origin = { url: facts.url, path: want.path, headers: facts.headers };
+    try {
+      await options.learn(want.reads, {
+        key: `${upstream.identity}\n${want.path}\n${facts.digests[0]}`,
+        origin,
+        bytes: await readAll(stage, facts.size),
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      publish('document.invalid', { url: facts.url, reason });
+      const message = `${options.id} sent something for ${want.path} that is no ${want.reads.id}: ${reason}`;
+      throw new Problem('upstream_invalid', message, { cause: error });
+    }
   }
 
   /** The entry is there and its bytes are not: they were evicted or damaged. */
@@ -256,21 +311,15 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     return start(keyFor(target, undefined), want, target, undefined, asking);
   }
 
-  function arriving(
-    want: Artifact,
-    target: Target,
-    download: Download,
-    head: DownloadHead,
-    joined: boolean,
-  ): FoundArtifact {
-    const digest = strongest(target.expected);
+  function arriving(want: Artifact, download: Download, head: DownloadHead, joined: boolean): FoundArtifact {
+    const digest = strongest(download.expected);
     const lastModified = head.headers['last-modified'];
     return {
       outcome: joined ? 'joined' : 'miss',
       size: head.size ?? download.size,
       contentType: head.headers['content-type'] ?? 'application/octet-stream',
       ...(digest ? { digest } : {}),
-      digests: target.expected,
+      digests: download.expected,
       ...(lastModified === undefined ? {} : { lastModified }),
       immutable: want.freshness !== 'revalidate',
       checkedAt: now(),
@@ -285,12 +334,18 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
       method: 'HEAD',
       url: target.url,
       linked: target.linked,
-      headers: { 'accept-encoding': 'identity', ...viaOf(asking) },
+      headers: {
+        'accept-encoding': 'identity',
+        ...viaOf(asking),
+        ...(want.accept === undefined ? {} : { accept: want.accept }),
+      },
       requestId: asking.requestId,
+      ...aboutOf(want),
     });
     reply.discard();
     if (reply.status === 404 || reply.status === 410) return undefined;
     refuseStatus(reply.status, want.path, options.id);
+    refuseType(want, reply.headers, reply.url);
     const digest = strongest(target.expected);
     const length = reply.headers['content-encoding'] ? undefined : reply.headers['content-length'];
     const lastModified = reply.headers['last-modified'];
@@ -299,7 +354,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
       size: length === undefined ? target.size : Number(length),
       contentType: reply.headers['content-type'] ?? 'application/octet-stream',
       ...(digest ? { digest } : {}),
-      digests: target.expected,
+      digests: [...target.expected, ...(want.checksums?.fromHeaders?.(reply.headers) ?? [])],
       ...(lastModified === undefined ? {} : { lastModified }),
       immutable: want.freshness !== 'revalidate',
       checkedAt: now(),
@@ -353,7 +408,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
     }
     const { download, joined } = 'landed' in begun ? startAnew(want, target, asking) : begun;
     const head = await download.head;
-    if (head.status === 200) return arriving(want, target, download, head, joined);
+    if (head.status === 200) return arriving(want, download, head, joined);
     if (head.status === 304 && previous) {
       const { gone: _, ...confirmed } = previous;
       const entry: StoredEntry = { ...confirmed, checkedAt: now() };
@@ -375,12 +430,139 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
   ): Promise<FoundArtifact | undefined> {
     const target = await targetOf(want, asking);
     if (!target) return undefined;
-    if (!asking.head) return fetched(want, target, previous, asking);
-    asking.admit?.(target.facts);
-    return headOnly(want, target, asking);
+    if (asking.head) {
+      asking.admit?.(target.facts);
+      return headOnly(want, target, asking);
+    }
+    if (!previous && (await isKeptElsewhere(want, target, asking))) {
+      const kept = await store.entries.get(keyOf(want));
+      const found = kept && (await stored(want, kept, 'revalidated'));
+      if (found) return found;
+    }
+    return fetched(want, target, previous, asking);
   }
 
-  return async (want, asking) => {
+  /**
+   * Bytes that are here under another path need no second transfer once upstream said that it would give them out under
+   * this one: knowing a digest is not permission.
+   */
+  async function isKeptElsewhere(want: Artifact, target: Target, asking: Asking): Promise<boolean> {
+    const { digest } = want;
+    if (!digest || algorithmOf(digest) !== 'sha256' || options.format.digests.length > 0) return false;
+    if (!store.blobs.has(digest) || options.downloads.find(keyFor(target, undefined))) return false;
+    const reply = await upstream.ask({
+      method: 'HEAD',
+      url: target.url,
+      linked: target.linked,
+      headers: {
+        'accept-encoding': 'identity',
+        ...viaOf(asking),
+        ...(want.accept === undefined ? {} : { accept: want.accept }),
+      },
+      requestId: asking.requestId,
+      ...aboutOf(want),
+    });
+    reply.discard();
+    if (reply.status !== 200) return false;
+    refuseType(want, reply.headers, reply.url);
+    const blob = await store.blobs.open(digest);
+    if (!blob) return false;
+    const { size } = blob;
+    blob.close();
+    const length = reply.headers['content-length'];
+    if (reply.headers['content-encoding'] === undefined && length !== undefined && Number(length) !== size)
+      return false;
+    const at = now();
+    await store.entries.put(keyOf(want), {
+      status: 200,
+      url: reply.url,
+      digest,
+      size,
+      digests: [digest],
+      verified: 'digest',
+      ...(reply.headers['content-type'] === undefined ? {} : { contentType: reply.headers['content-type'] }),
+      fetchedAt: at,
+      checkedAt: at,
+      ...target.facts,
+    });
+    return true;
+  }
+
+  /** What the document says now decides, and what lies under the path it says is fetched once and kept. */
+  async function described(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
+    const { describedBy, freshness: _, ...rest } = want;
+    const looked = describedBy && (await lookUp(describedBy, want.path, asking));
+    if (!looked) return undefined;
+    const { link, document } = looked;
+    const digest = strongest(link.digests ?? []);
+    const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
+    asking.admit?.(factsOf(want, link));
+    const found = asking.head ? await headOf(there, link, document.outcome) : await plain(there, asking);
+    if (!found) return undefined;
+    const passing = document.outcome === 'miss' || document.outcome === 'joined' ? 'revalidated' : document.outcome;
+    return {
+      ...found,
+      outcome: found.outcome === 'hit' ? passing : found.outcome,
+      immutable: false,
+      checkedAt: document.checkedAt,
+      freshUntil: document.freshUntil,
+      isCurrent: () => document.isCurrent(),
+    };
+  }
+
+  /** The link says all that HEAD has to. */
+  async function headOf(there: Artifact, link: Link, outcome: FoundArtifact['outcome']): Promise<FoundArtifact> {
+    const entry = await store.entries.get(keyOf(there));
+    const kept = entry && (await stored(there, entry, 'hit'));
+    if (kept) return kept;
+    const digest = strongest(link.digests ?? []);
+    return {
+      outcome,
+      size: link.size,
+      contentType: link.contentType ?? 'application/octet-stream',
+      ...(digest ? { digest } : {}),
+      digests: link.digests ?? [],
+      immutable: false,
+      checkedAt: now(),
+      async *read() {},
+      close: () => {},
+    };
+  }
+
+  async function find(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
+    return want.freshness === 'described' ? described(want, asking) : plain(want, asking);
+  }
+
+  /** Of what is here or arriving, else what upstream tells beside it. */
+  async function digest(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined> {
+    const ofStored = (entry: StoredEntry | undefined): Digest | undefined =>
+      entry?.status === 200 ? entry.digests?.find((one) => algorithmOf(one) === algorithm) : undefined;
+    const entry = await store.entries.get(keyOf(want));
+    const kept = ofStored(entry);
+    if (kept) return kept;
+    if (options.offline) return undefined;
+    if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
+    const target: Target = {
+      url: options.locate(want.path),
+      linked: false,
+      expected: want.digest ? [want.digest] : [],
+      facts: {},
+    };
+    const arriving = options.downloads.find(keyFor(target, undefined));
+    if (arriving) {
+      const done = await arriving.done;
+      const found = done.digests.find((one) => algorithmOf(one) === algorithm);
+      if (found) return found;
+    }
+    return told.one(want, algorithm, asking);
+  }
+
+  async function holds(want: Artifact): Promise<boolean> {
+    const entry = await store.entries.get(keyOf(want));
+    return entry?.status === 200 && entry.digest !== undefined && store.blobs.has(entry.digest);
+  }
+
+  async function plain(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
     const entry = await store.entries.get(keyOf(want));
     const kept = entry?.status === 200 ? entry : undefined;
     if (kept) asking.admit?.(factsOf(want, kept));
@@ -416,7 +598,9 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): FindArtif
       if (!stale) throw error;
       return stale;
     }
-  };
+  }
+
+  return { find, digest, holds };
 
   /** Asks upstream while the client already has the stored copy. */
   function behind(want: Artifact, kept: StoredEntry, asking: Asking): void {

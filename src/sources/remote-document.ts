@@ -1,8 +1,8 @@
 /** Documents from an upstream, through the cache: TTL, conditional revalidation, stale copies in time of trouble, brief negative answers. */
 import { LRUCache } from 'lru-cache';
-import { digestOf } from '../core/digest.ts';
+import { type Digest, digestOf } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
-import type { Document, Format, Link, Origin } from '../core/format.ts';
+import type { Document, Format, Heard, Link, Origin, Step } from '../core/format.ts';
 import {
   type FreshnessPolicy,
   hearGone,
@@ -15,12 +15,14 @@ import {
 } from '../core/freshness.ts';
 import { isTrouble, Problem, toProblem } from '../core/problem.ts';
 import type { Asking, FoundDocument } from '../core/source.ts';
-import type { Stage } from '../core/staging.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { DownloadFacts, Downloads } from '../upstream/download.ts';
+import { aboutOf, refuseStatus, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
+import { obtain } from './obtain.ts';
+import { readAll } from './staged-bytes.ts';
 
 /** Decodes a document to see whether it is one, and what it links to. Throws when it is not. */
 export type Learn = (
@@ -68,6 +70,16 @@ interface Refreshed {
   readonly outcome: 'hit' | 'miss' | 'revalidated';
   readonly held: Held;
   readonly bytes?: Buffer;
+}
+
+/** A whole document that nobody has looked into. */
+interface Arrived {
+  readonly bytes: Uint8Array;
+  readonly facts: DownloadFacts;
+  /** Puts the bytes into the store. */
+  readonly keep: (digest: Digest) => Promise<void>;
+  /** The bytes once more: the first ones may have been moved to a worker. */
+  readonly again: () => Promise<Buffer>;
 }
 
 /** Links of this many documents stay in memory, weighed by their number. */
@@ -212,8 +224,53 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     return negative;
   }
 
+  /** In as many steps as it takes. What comes out of them has no validator, so being the same is being unchanged. */
+  async function askInSteps(
+    slot: Slot,
+    previous: StoredEntry | undefined,
+    step: (heard: readonly Heard[]) => Step,
+    asking: Asking,
+  ): Promise<Refreshed> {
+    const { want } = slot;
+    const got = await obtain(options, want, step, asking);
+    if (!got) {
+      const entry = await notThere(slot, 404, previous, options.locate(want.path));
+      return { outcome: 'miss', held: { slot, entry } };
+    }
+    const { bytes, url, contentType } = got;
+    const digest = digestOf(bytes);
+    if (previous?.digest === digest && store.blobs.has(digest)) return confirmed(slot, previous);
+    // The bytes may be moved to a worker, and are needed afterwards.
+    const kept = Buffer.from(bytes);
+    const refreshed = await take(slot, {
+      bytes,
+      facts: {
+        status: 200,
+        url,
+        headers: contentType === undefined ? {} : { 'content-type': contentType },
+        size: kept.byteLength,
+        digests: [digest],
+        verified: 'length',
+      },
+      keep: async () => void (await store.blobs.add(kept)),
+      again: async () => kept,
+    });
+    forget(previous && { slot, entry: previous }, refreshed.held);
+    return refreshed;
+  }
+
+  function confirmed(slot: Slot, previous: StoredEntry): Refreshed {
+    const { gone: _, ...kept } = previous;
+    const entry: StoredEntry = { ...kept, checkedAt: now() };
+    store.entries.touch(slot.key, entry);
+    return { outcome: 'revalidated', held: { slot, entry } };
+  }
+
   async function ask(slot: Slot, previous: StoredEntry | undefined, asking: Asking): Promise<Refreshed> {
     const { want } = slot;
+    const { type } = want;
+    if (type.obtain)
+      return askInSteps(slot, previous, (heard) => type.obtain?.(want, heard) ?? { absent: true }, asking);
     const url = options.locate(want.path);
     const conditional =
       asking.fresh !== 'unconditional' &&
@@ -239,11 +296,17 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         maxSizeBytes: want.type.limit,
         priority: asking.priority ?? 'client',
         requestId: asking.requestId,
+        ...aboutOf(want),
         keepGoing: true,
         gate: true,
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
-          result = await take(slot, stage, facts);
+          result = await take(slot, {
+            bytes: await readAll(stage, facts.size),
+            facts,
+            keep: (digest) => stage.commit(digest),
+            again: () => readAll(stage, facts.size),
+          });
           forget(previous && { slot, entry: previous }, result.held);
           if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
@@ -251,12 +314,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     );
     const done = await download.done;
     if (result) return result;
-    if (done.status === 304 && previous) {
-      const { gone: _, ...confirmed } = previous;
-      const entry: StoredEntry = { ...confirmed, checkedAt: now() };
-      store.entries.touch(slot.key, entry);
-      return { outcome: 'revalidated', held: { slot, entry } };
-    }
+    if (done.status === 304 && previous) return confirmed(slot, previous);
     if (done.status === 404 || done.status === 410) {
       return { outcome: 'miss', held: { slot, entry: await notThere(slot, done.status, previous, url) } };
     }
@@ -267,9 +325,8 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** Looks into the bytes before they become anything: what does not decode is not stored. */
-  async function take(slot: Slot, stage: Stage, facts: DownloadFacts): Promise<Refreshed> {
+  async function take(slot: Slot, { bytes, facts, keep, again }: Arrived): Promise<Refreshed> {
     const { want } = slot;
-    const bytes = await readAll(stage, facts.size);
     const headers = keptHeaders(facts.headers, format.upstream?.reads ?? []);
     const origin: Origin = { url: facts.url, path: want.path, headers: facts.headers };
     const forms = want.type.representations;
@@ -312,13 +369,13 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     remember(key, links);
     await noteFirstSeen(want, links);
     try {
-      await stage.commit(digest);
+      await keep(digest);
       await store.entries.put(arrived.key, entry);
       return { outcome: 'miss', held };
     } catch (error) {
       // The disk takes nothing in: this answer is served from memory and forgotten.
       publish('fault', { where: `storing ${want.path}`, error });
-      return { outcome: 'miss', held, bytes: await readAll(stage, facts.size) };
+      return { outcome: 'miss', held, bytes: await again() };
     }
   }
 
@@ -474,15 +531,6 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   };
 }
 
-/** Only 200, 304, 404 and 410 say something about a document; anything else must not look like a change or an absence. */
-export function refuseStatus(status: number, path: string, source: string): void {
-  if (status === 200 || status === 304 || status === 404 || status === 410) return;
-  throw new Problem(
-    'upstream_invalid',
-    `${source} answered ${status} for ${path}, which says nothing about whether it exists.`,
-  );
-}
-
 /** Those the format reads besides the body. Everything else upstream sends is its own business. */
 function keptHeaders(
   headers: Readonly<Record<string, string | undefined>>,
@@ -496,24 +544,8 @@ function keptHeaders(
   return kept;
 }
 
-/** Whom the request came through, for whoever is asked next. */
-export function viaOf({ via }: Asking): { readonly via?: string } {
-  return via === undefined ? {} : { via };
-}
-
 function vanished({ path }: Document): Problem {
   return new Problem('upstream_unavailable', `The stored copy of ${path} can't be read; ask again.`, {
     retryAfterSeconds: 1,
   });
-}
-
-async function readAll(stage: Stage, size: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(size);
-  for (let at = 0; at < size; ) {
-    const chunk = await stage.read(at, Math.min(1024 * 1024, size - at));
-    if (chunk.byteLength === 0) throw new Error(`Staged bytes end at ${at} of ${size}.`);
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
 }

@@ -8,8 +8,9 @@ import type { Source } from '../core/source.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Downloads } from '../upstream/download.ts';
+import { aboutOf, viaOf } from './asking.ts';
 import { createRemoteArtifacts } from './remote-artifact.ts';
-import { createRemoteDocuments, type Learn, viaOf } from './remote-document.ts';
+import { createRemoteDocuments, type Learn } from './remote-document.ts';
 
 export interface RemoteOptions {
   /** The upstream's name. */
@@ -45,7 +46,7 @@ export function createRemote(options: RemoteOptions): Source {
     }) ?? plain(path);
   const shared = { ...options, locate };
   const documents = createRemoteDocuments({ ...shared, downloads: options.downloads.documents });
-  const artifact = createRemoteArtifacts({
+  const artifacts = createRemoteArtifacts({
     ...shared,
     downloads: options.downloads.artifacts,
     documents,
@@ -55,7 +56,9 @@ export function createRemote(options: RemoteOptions): Source {
     id: options.id,
     claims: options.claims,
     answersFor: (namespace) => upstream.namespaces.includes(namespace),
-    artifact,
+    artifact: artifacts.find,
+    digest: artifacts.digest,
+    holds: artifacts.holds,
     async document(want: Document, asking) {
       const found = await documents.find(want, asking);
       return found ? [found] : [];
@@ -68,6 +71,7 @@ export function createRemote(options: RemoteOptions): Source {
         headers: { 'accept-encoding': 'identity', ...call.headers, ...viaOf(asking) },
         ...(call.body ? { body: call.body } : {}),
         requestId: asking.requestId,
+        ...aboutOf(want),
       });
       const contentType = reply.headers['content-type'] ?? '';
       const refused = reply.status < 400 && want.accepts && !want.accepts(contentType);

@@ -8,6 +8,7 @@ import { publish } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
 import type { Ask, Reply, Upstream } from './client.ts';
 import { decodeBody } from './coding.ts';
+import type { Inspect } from './download.ts';
 
 type Headers = Readonly<Record<string, string | undefined>>;
 
@@ -21,6 +22,8 @@ export interface Wanted {
   readonly expected: readonly Digest[];
   readonly priority?: 'client' | 'background';
   readonly requestId?: string;
+  readonly about?: string;
+  readonly inspect?: Inspect;
 }
 
 export interface SourceSettings {
@@ -56,9 +59,18 @@ const maxFruitless = 5;
 // RFC 9110 8.8.2.2: a modification time proves nothing while the file may have changed twice within the clock's tick.
 const settledAfterMs = 60_000;
 
-/** Asks upstream and resolves with its headers; the body is still to be read. Throws what `ask` throws. */
+/** Asks upstream and resolves with its headers; the body is still to be read. Throws what `ask` and `inspect` throw. */
 export async function openSource(wanted: Wanted, settings: SourceSettings): Promise<Source> {
-  return new Source(wanted, settings, await wanted.upstream.ask(question(wanted, settings)));
+  const reply = await wanted.upstream.ask(question(wanted, settings));
+  try {
+    const { status, headers, url } = reply;
+    const told = (await wanted.inspect?.({ status, headers, url })) ?? [];
+    settings.signal.throwIfAborted();
+    return new Source({ ...wanted, expected: [...wanted.expected, ...told] }, settings, reply);
+  } catch (error) {
+    reply.discard();
+    throw error;
+  }
 }
 
 interface Exchange {
@@ -110,6 +122,11 @@ export class Source {
   /** Of the body that `next` yields, in bytes, when upstream told it. */
   get size(): number | undefined {
     return this.#total;
+  }
+
+  /** All digests that have to be met. */
+  get expected(): readonly Digest[] {
+    return this.#wanted.expected;
   }
 
   /** Whether a cut could be told from the end: by a length, chunks or the coding. HTTP's oldest way is to just hang up. */
@@ -358,6 +375,7 @@ function question(wanted: Wanted, settings: SourceSettings, more?: Readonly<Reco
     ...(wanted.linked === undefined ? {} : { linked: wanted.linked }),
     ...(wanted.priority === undefined ? {} : { priority: wanted.priority }),
     ...(wanted.requestId === undefined ? {} : { requestId: wanted.requestId }),
+    ...(wanted.about === undefined ? {} : { about: wanted.about }),
     // Every further request is counted by the source itself.
     ...(isFirst ? {} : { retries: 0 }),
   };

@@ -1,5 +1,5 @@
 /** One download from the first request to the last byte stored: what happens, in which order, and what when it fails. */
-import { algorithmOf, Digester, firstMismatch } from '../core/digest.ts';
+import { algorithmOf, type Digest, Digester, firstMismatch } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import { Problem, toProblem } from '../core/problem.ts';
 import type { Stage } from '../core/staging.ts';
@@ -28,12 +28,14 @@ export class Transfer implements Download {
   #phase: 'receiving' | 'storing' | 'over' = 'receiving';
   /** What callers were told, and may have built their own headers from. */
   #told: DownloadHead | undefined;
+  #expected: readonly Digest[];
   #abandoned: Problem | undefined;
   #wasRead = false;
   #lingering: NodeJS.Timeout | undefined;
 
   constructor(request: DownloadRequest, settings: DownloadSettings, hooks: TransferHooks) {
     this.#request = request;
+    this.#expected = request.expected;
     this.#settings = settings;
     this.#hooks = hooks;
     this.#ledger = this.#openLedger();
@@ -52,6 +54,10 @@ export class Transfer implements Download {
 
   get size(): number | undefined {
     return this.#told?.size ?? (this.#phase === 'receiving' ? undefined : this.#ledger.size);
+  }
+
+  get expected(): readonly Digest[] {
+    return this.#expected;
   }
 
   read(from = 0, to = Number.POSITIVE_INFINITY): Reader {
@@ -107,8 +113,11 @@ export class Transfer implements Download {
     let raw = false;
     for (let isLast = false; ; isLast = true) {
       const source = await openSource(this.#request, this.#sourceSettings(raw));
+      this.#expected = source.expected;
       try {
-        this.#inspect(source);
+        if (source.reply.status === 206) {
+          throw this.#invalid('sent a part of a file although all of it was asked for');
+        }
         if (source.reply.status !== 200) return this.#pass(source);
         const facts = await this.#transfer(source);
         return await this.#finish(facts, source.hasEnd);
@@ -127,16 +136,10 @@ export class Transfer implements Download {
     return { raw, maxResumes, backoffMs, maxBackoffMs, random, signal: this.#aborted.signal };
   }
 
-  #inspect(source: Source): void {
-    const { status, headers, url } = source.reply;
-    this.#request.inspect?.({ status, headers, url });
-    if (status === 206) throw this.#invalid('sent a part of a file although all of it was asked for');
-  }
-
   /** Not modified, not here, not wanted: an answer without bytes. */
   #pass(source: Source): DownloadFacts & { readonly stored: boolean } {
     const { status, headers, url } = source.reply;
-    this.#tell({ status, headers, url });
+    this.#tell({ status, headers, url }, false);
     source.discard();
     this.#ledger.complete();
     return { status, headers, url, size: 0, digests: [], verified: 'length', stored: false };
@@ -144,7 +147,8 @@ export class Transfer implements Download {
 
   /** Every byte of a 200, written, released but for the last piece, and found right. */
   async #transfer(source: Source): Promise<DownloadFacts> {
-    const { expected, algorithms } = this.#request;
+    const { algorithms } = this.#request;
+    const { expected } = source;
     const promised = this.#accept(source);
     const ledger = this.#ledger;
     ledger.open(this.#settings.stage, promised);
@@ -177,12 +181,13 @@ export class Transfer implements Download {
     }
     if (size !== undefined && size > maxSizeBytes) throw this.#tooLong();
     const { status, url } = source.reply;
-    this.#tell({ status, headers: headersOf(source), url, ...(size === undefined ? {} : { size }) });
+    const head = { status, headers: headersOf(source), url, ...(size === undefined ? {} : { size }) };
+    this.#tell(head, source.expected.length > 0);
     return this.#told?.size ?? size;
   }
 
   /** Callers were told once; a second attempt has to be the same answer. */
-  #tell(head: DownloadHead): void {
+  #tell(head: DownloadHead, hasDigests: boolean): void {
     const told = this.#told;
     if (!told) {
       this.#told = head;
@@ -191,7 +196,7 @@ export class Transfer implements Download {
     }
     const isSameSize = told.size === undefined || head.size === undefined || told.size === head.size;
     const isSameFile =
-      this.#request.expected.length > 0 ||
+      hasDigests ||
       ['etag', 'last-modified', 'content-type'].every((name) => told.headers[name] === head.headers[name]);
     if (told.status === head.status && isSameSize && isSameFile) return;
     throw this.#invalid('sent wrong bytes, and then another answer when asked again');

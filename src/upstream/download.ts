@@ -32,10 +32,15 @@ export interface DownloadRequest {
   readonly maxSizeBytes: number;
   readonly priority?: 'client' | 'background';
   readonly requestId?: string;
+  /** What it is about, see `Ask`. */
+  readonly about?: string;
   /** Finish although every reader left. A download that nobody ever read is finished in any case. */
   readonly keepGoing: boolean;
-  /** Looks at status and headers of the first answer; throws a Problem to refuse it. */
-  readonly inspect?: (reply: { readonly status: number; readonly headers: Headers; readonly url: string }) => void;
+  /**
+   * Looks at status and headers of the first answer; throws a Problem to refuse it. May bring further digests that have to be
+   * met; the body waits for them. Called once more for a second attempt.
+   */
+  readonly inspect?: Inspect;
   /**
    * Called once for a 200 whose length and digests are right: commits the stage and writes the entry. The download stays
    * joinable until it ends. What it throws is a fault and no reader's trouble, unless there is a gate. Not called when
@@ -50,6 +55,13 @@ export interface DownloadRequest {
    */
   readonly gate?: boolean;
 }
+
+export type Inspect = (reply: {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly url: string;
+  // biome-ignore lint/suspicious/noConfusingVoidType: most look and have nothing to bring.
+}) => void | Promise<readonly Digest[]>;
 
 export interface DownloadFacts {
   readonly status: number;
@@ -86,6 +98,8 @@ export interface Download {
   read(from?: number, to?: number): DownloadReader;
   /** In bytes, when known. */
   readonly size: number | undefined;
+  /** All digests that its bytes have to meet, as far as they are known. */
+  readonly expected: readonly Digest[];
 }
 
 /** One client's way through a download. */

@@ -1,0 +1,22 @@
+/** What both kinds of question to an upstream have in common. */
+import { Problem } from '../core/problem.ts';
+import type { Asking } from '../core/source.ts';
+
+/** Only 200, 304, 404 and 410 say something about what was asked for; anything else must not look like a change or an absence. */
+export function refuseStatus(status: number, path: string, source: string): void {
+  if (status === 200 || status === 304 || status === 404 || status === 410) return;
+  throw new Problem(
+    'upstream_invalid',
+    `${source} answered ${status} for ${path}, which says nothing about whether it exists.`,
+  );
+}
+
+/** Whom the request came through, for whoever is asked next. */
+export function viaOf({ via }: Asking): { readonly via?: string } {
+  return via === undefined ? {} : { via };
+}
+
+/** What it is about, so that a challenge met before is answered beforehand. */
+export function aboutOf({ name }: { readonly name?: string }): { readonly about?: string } {
+  return name === undefined ? {} : { about: name };
+}

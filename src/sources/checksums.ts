@@ -1,0 +1,121 @@
+/** Digests that upstream tells beside an artifact: in its answer's headers, or in files of their own. */
+import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
+import { publish } from '../core/events.ts';
+import type { Artifact, Checksums } from '../core/format.ts';
+import { Problem } from '../core/problem.ts';
+import type { Asking } from '../core/source.ts';
+import type { Reply, Upstream } from '../upstream/client.ts';
+import { aboutOf, refuseStatus, viaOf } from './asking.ts';
+import { wholeBody } from './obtain.ts';
+
+type Headers = Readonly<Record<string, string | undefined>>;
+
+export interface ToldParts {
+  /** The upstream's name, for messages. */
+  readonly id: string;
+  readonly upstream: Upstream;
+  readonly locate: (path: string) => string;
+}
+
+export interface Told {
+  /**
+   * Asks for what is told about bytes that are about to be asked for themselves. Called once for each answer with them;
+   * the files are asked for at the same time, unless upstream is known to say it in headers.
+   */
+  before(want: Artifact, asking: Asking): (headers: Headers) => Promise<readonly Digest[]>;
+  /** The digest of one algorithm from its file; `undefined`: there is no such file. */
+  one(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined>;
+}
+
+/** A digest and a file name have room in it. */
+const longestFileBytes = 4096;
+
+export function createTold({ id, upstream, locate }: ToldParts): Told {
+  /** Whether the last answer with bytes had a digest in its headers. */
+  let saysInHeaders = false;
+  /** The algorithm whose file was there last. */
+  let usual: Algorithm | undefined;
+
+  async function read(
+    want: Artifact,
+    checksums: Checksums,
+    file: Checksums['files'][number],
+    asking: Asking,
+  ): Promise<Digest | undefined> {
+    const reply = await upstream.ask({
+      method: 'GET',
+      url: locate(file.path),
+      headers: { 'accept-encoding': 'identity', ...viaOf(asking) },
+      priority: asking.priority ?? 'client',
+      requestId: asking.requestId,
+      ...aboutOf(want),
+    });
+    if (reply.status === 404 || reply.status === 410) {
+      reply.discard();
+      return undefined;
+    }
+    if (reply.status !== 200) {
+      reply.discard();
+      refuseStatus(reply.status, file.path, id);
+    }
+    const digest = checksums.read(await bytesOf(reply, file.path), file.algorithm);
+    if (digest && algorithmOf(digest) === file.algorithm) {
+      usual = file.algorithm;
+      return digest;
+    }
+    const reason = `there is no ${file.algorithm} in it`;
+    publish('document.invalid', { url: reply.url, reason });
+    throw new Problem('upstream_invalid', `${id} sent something for ${file.path} that is no checksum: ${reason}.`);
+  }
+
+  async function bytesOf(reply: Reply, path: string): Promise<Buffer> {
+    try {
+      return await wholeBody(reply, longestFileBytes);
+    } catch (error) {
+      if (error instanceof Problem) throw error;
+      throw new Problem('upstream_unavailable', `${id} broke off its answer for ${path}; try again in a moment.`, {
+        retryAfterSeconds: 5,
+        cause: error,
+      });
+    }
+  }
+
+  /** The one that usually is there alone; only where it is not, all others at once. */
+  async function any(want: Artifact, checksums: Checksums, asking: Asking): Promise<readonly Digest[]> {
+    const [first, ...others] = checksums.files.toSorted(
+      (a, b) => Number(b.algorithm === usual) - Number(a.algorithm === usual),
+    );
+    if (!first) return [];
+    const digest = await read(want, checksums, first, asking);
+    if (digest) return [digest];
+    const found = await Promise.all(others.map((file) => read(want, checksums, file, asking)));
+    return found.filter((one) => one !== undefined);
+  }
+
+  return {
+    before(want, asking) {
+      const { checksums } = want;
+      if (!checksums) return async () => [];
+      const files = (): Promise<readonly Digest[]> => {
+        const asked = any(want, checksums, asking);
+        // Not looked at when upstream does not have the artifact either.
+        asked.catch(() => undefined);
+        return asked;
+      };
+      let asked = saysInHeaders ? undefined : files();
+      return async (headers) => {
+        const inHeaders = checksums.fromHeaders?.(headers) ?? [];
+        saysInHeaders = inHeaders.length > 0;
+        if (saysInHeaders) return inHeaders;
+        const told = asked ?? files();
+        // A second attempt with the bytes looks at the files anew as well.
+        asked = undefined;
+        return told;
+      };
+    },
+    async one(want, algorithm, asking) {
+      const file = want.checksums?.files.find((known) => known.algorithm === algorithm);
+      return file && want.checksums ? read(want, want.checksums, file, asking) : undefined;
+    },
+  };
+}
