@@ -313,7 +313,7 @@ function repository(options: MavenUpstreamOptions) {
       `  <version>${posix.basename(folder)}</version>`,
       '  <versioning>',
       date === undefined
-        ? '    <snapshot><localCopy>true</localCopy></snapshot>'
+        ? '    <snapshot><buildNumber>1</buildNumber></snapshot>'
         : `    <snapshot><timestamp>${date}</timestamp><buildNumber>${build}</buildNumber></snapshot>`,
       `    <lastUpdated>${last ? compact(last.updated) : ''}</lastUpdated>`,
       '    <snapshotVersions>',

@@ -1,0 +1,340 @@
+/**
+ * Maven, Gradle and Ivy build with nothing but Larder to ask. Behind it are two upstreams: Debian's own repository of
+ * Java packages, and a small one of artifacts that Maven built and deployed.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
+import { type LarderProcess, spawnLarder } from '../support/larder.ts';
+import { debianRepository, kindOf, type MavenUpstream, startMavenUpstream } from '../support/maven-upstream.ts';
+import {
+  filesIn,
+  gradleProject,
+  ivyProject,
+  type JavaProject,
+  mavenProject,
+  missingJava,
+  pomOf,
+  type Texts,
+} from './maven-projects.ts';
+
+const noMaven = missingJava('mvn', 'java', 'the plugins of Maven', 'JUnit');
+const noGradle = noMaven ?? missingJava('gradle');
+const noIvy = noMaven ?? missingJava('ivy');
+
+const libraryVersions = ['1.0.0', '1.1.0'];
+
+/** A program that needs a library of ours and, for its test, JUnit. */
+const program: Texts = {
+  'src/main/java/demo/Demo.java':
+    'package demo;\npublic class Demo { public static String text() { return "library " + lib.Lib.version(); } }\n',
+  'src/main/resources/demo.properties': 'name=demo\n',
+  'src/test/java/demo/DemoTest.java': [
+    'package demo;',
+    'import static org.junit.Assert.assertEquals;',
+    'public class DemoTest {',
+    '  @org.junit.Test public void tellsTheVersion() { assertEquals("library 1.1.0", Demo.text()); }',
+    '}',
+    '',
+  ].join('\n'),
+};
+
+const mavenProgram: Texts = {
+  ...program,
+  // A range is resolved by the list of versions in the metadata.
+  'pom.xml': pomOf({
+    artifact: 'demo',
+    version: '1.0.0',
+    dependencies: ['com.acme:lib:[1.0,2.0)', 'junit:junit:4.13.2:jar:test'],
+  }),
+};
+
+/** The least that has to fetch these. */
+const dependent = (...dependencies: readonly string[]): Texts => ({
+  'src/main/java/demo/Demo.java': 'package demo;\npublic class Demo {}\n',
+  'pom.xml': pomOf({ artifact: 'demo', version: '1.0.0', dependencies }),
+});
+
+let folder: TemporaryFolder;
+let central: MavenUpstream;
+let inner: MavenUpstream;
+let larder: LarderProcess;
+const closing: (() => Promise<void>)[] = [];
+
+/** Has Maven itself build the library in all its versions and deploy them into a folder. */
+async function deployLibrary(repository: string, target: string): Promise<void> {
+  const files: Record<string, string> = {
+    'pom.xml': pomOf({ artifact: 'all', version: '1', modules: libraryVersions }),
+  };
+  for (const version of libraryVersions) {
+    files[`${version}/pom.xml`] = pomOf({ artifact: 'lib', version });
+    files[`${version}/src/main/java/lib/Lib.java`] =
+      `package lib;\npublic class Lib { public static String version() { return "${version}"; } }\n`;
+  }
+  const project = await mavenProject(folder.path, repository, files);
+  const ran = await project.run(
+    'deploy',
+    '-Dmaven.test.skip',
+    '-Dmaven.install.skip',
+    `-DaltDeploymentRepository=here::file://${target}`,
+  );
+  expect(ran, ran.output).toMatchObject({ code: 0 });
+}
+
+/** A Larder of its own, so that nothing is in it yet. */
+async function freshLarder(source: Readonly<Record<string, unknown>> = {}): Promise<LarderProcess> {
+  const impatient = { format: 'maven', retries: 0, breaker: { failures: 1000 } };
+  const started = await spawnLarder({
+    upstreamUrl: central.url,
+    upstreams: { central: { url: central.url, ...impatient }, portal: { url: inner.url, ...impatient } },
+    repositories: {
+      maven: {
+        format: 'maven',
+        sources: [
+          { remote: 'central', ttl: '1h', ...source },
+          { remote: 'portal', ttl: '1h', ...source },
+        ],
+      },
+    },
+  });
+  closing.push(() => started.close());
+  return started;
+}
+
+const repositoryOf = ({ url }: LarderProcess): string => `${url}/public/maven`;
+
+function forgetRequests(): void {
+  central.upstream.forget();
+  inner.upstream.forget();
+}
+
+const requests = (): string[] => [...central.log(), ...inner.log()];
+
+/** What an upstream has under this path, whichever it is. */
+function original(path: string): Buffer {
+  try {
+    return inner.bytes(path);
+  } catch {
+    return central.bytes(path);
+  }
+}
+
+/** Everything in a local repository of Maven's is what an upstream has; gives back the paths. */
+async function expectOriginals({ fetched }: JavaProject): Promise<string[]> {
+  const paths = (await filesIn(fetched)).filter((path) => ['jar', 'pom'].includes(kindOf(path)));
+  for (const path of paths) expect((await readFile(join(fetched, path))).equals(original(path)), path).toBe(true);
+  return paths;
+}
+
+beforeAll(async () => {
+  if (noMaven) return;
+  folder = await temporaryFolder('larder-maven');
+  closing.push(() => folder.remove());
+  central = await startMavenUpstream({ folders: [debianRepository], prefix: '/maven2' });
+  closing.push(() => central.upstream.close());
+  const deployed = join(folder.path, 'deployed');
+  await deployLibrary(central.url, deployed);
+  inner = await startMavenUpstream({ folders: [deployed], prefix: '/m2' });
+  closing.push(() => inner.upstream.close());
+  larder = await freshLarder();
+});
+
+afterAll(async () => {
+  for (const close of closing.reverse()) await close();
+});
+
+/** Runs it; afterwards neither upstream can be reached until the test is over. */
+async function withoutUpstreams(body: () => Promise<void>): Promise<void> {
+  await Promise.all([central.upstream.stop(), inner.upstream.stop()]);
+  try {
+    await body();
+  } finally {
+    await Promise.all([central.upstream.start(), inner.upstream.start()]);
+  }
+}
+
+describe('maven', () => {
+  test.skipIf(noMaven)(
+    noMaven ?? 'builds cold with strict checksums, then warm, then with the upstreams stopped, always from nothing',
+    async () => {
+      async function build(): Promise<string[]> {
+        const project = await mavenProject(folder.path, repositoryOf(larder), mavenProgram);
+        const ran = await project.run('-C', 'package');
+        expect(ran, ran.output).toMatchObject({ code: 0 });
+        expect(ran.output).toContain('Tests run: 1, Failures: 0');
+        expect(ran.output).not.toMatch(/checksum/i);
+        return await expectOriginals(project);
+      }
+      const cold = await build();
+      expect(cold).toContain('/com/acme/lib/1.1.0/lib-1.1.0.jar');
+      expect(cold.length).toBeGreaterThan(100);
+
+      forgetRequests();
+      expect(await build()).toEqual(cold);
+      expect(requests()).toEqual([]);
+
+      await withoutUpstreams(async () => {
+        expect(await build()).toEqual(cold);
+      });
+    },
+  );
+
+  test.skipIf(noMaven)(noMaven ?? 'two first builds at the same time fetch each file once', async () => {
+    const fresh = await freshLarder();
+    forgetRequests();
+    const projects = await Promise.all(
+      ['one', 'two'].map(() => mavenProject(folder.path, repositoryOf(fresh), mavenProgram)),
+    );
+    const ran = await Promise.all(projects.map((project) => project.run('package')));
+    for (const one of ran) expect(one, one.output).toMatchObject({ code: 0 });
+    const [first, second] = await Promise.all(projects.map(expectOriginals));
+    expect(second).toEqual(first);
+    for (const log of [central.log(), inner.log()]) {
+      expect(log.length).toBeGreaterThan(2);
+      expect(log.filter((request, index) => log.indexOf(request) !== index)).toEqual([]);
+    }
+  });
+
+  test.skipIf(noMaven)(noMaven ?? 'finds a plugin by its prefix', async () => {
+    const project = await mavenProject(folder.path, repositoryOf(larder), {});
+    const ran = await project.run('surefire-report:help');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(ran.output).toContain('maven-surefire-report-plugin:2.22.3:help');
+  });
+
+  test.skipIf(noMaven)(noMaven ?? 'sees a new snapshot as soon as upstream has it', async () => {
+    const fresh = await freshLarder({ ttl: '0s', staleWhileRevalidate: '0s' });
+    const stamped = { group: 'com.acme', artifact: 'moving', version: '1.0-SNAPSHOT' };
+    const literal = { group: 'com.acme', artifact: 'literal', version: '1.0-SNAPSHOT', literal: true };
+    let moving = inner.publish(stamped);
+    let overwritten = inner.publish(literal);
+    const dependencies = ['com.acme:moving:1.0-SNAPSHOT', 'com.acme:literal:1.0-SNAPSHOT'];
+    // From nothing each time: a literal snapshot that it has Maven never fetches again (3.8.7).
+    async function expectNewest(): Promise<void> {
+      const project = await mavenProject(folder.path, repositoryOf(fresh), dependent(...dependencies));
+      const ran = await project.run('compile');
+      expect(ran, ran.output).toMatchObject({ code: 0 });
+      const got = (path: string): Promise<Buffer> => readFile(join(project.fetched, path));
+      expect((await got(moving.jar)).equals(inner.bytes(moving.jar))).toBe(true);
+      expect((await got(overwritten.jar)).equals(inner.bytes(overwritten.jar))).toBe(true);
+    }
+    await expectNewest();
+    moving = inner.publish(stamped);
+    overwritten = inner.publish(literal);
+    await expectNewest();
+
+    // Nothing new: the metadata is asked for again, and the answer is that it has not changed.
+    inner.upstream.forget();
+    await expectNewest();
+    const asked = inner.upstream.requests.filter(({ path }) =>
+      path.endsWith('/moving/1.0-SNAPSHOT/maven-metadata.xml'),
+    );
+    expect(asked.length).toBeGreaterThan(0);
+    for (const { headers } of asked) expect(headers['if-none-match']).toBeDefined();
+    expect(inner.count(moving.jar)).toBe(0);
+  });
+
+  test.skipIf(noMaven)(
+    noMaven ?? 'gets no jar that upstream spoils, and the right one as soon as it is right',
+    async () => {
+      const published = inner.publish({ group: 'com.acme', artifact: 'spoiled', version: '1.0.0' });
+      const project = await mavenProject(folder.path, repositoryOf(larder), {
+        'src/main/java/demo/Demo.java': 'package demo;\npublic class Demo {}\n',
+        'pom.xml': pomOf({ artifact: 'demo', version: '1.0.0', dependencies: ['com.acme:spoiled:1.0.0'] }),
+      });
+      inner.misbehave((path) => path === published.jar, 'wrong digest');
+      try {
+        // Without -C Maven itself would only warn.
+        const ran = await project.run('compile');
+        expect(ran.code).not.toBe(0);
+        expect(ran.output).toMatch(/Could not transfer artifact com\.acme:spoiled:jar:1\.0\.0/);
+        expect(await filesIn(project.fetched)).not.toContain(published.jar);
+      } finally {
+        inner.heal();
+      }
+      const ran = await project.run('compile');
+      expect(ran, ran.output).toMatchObject({ code: 0 });
+      expect(await expectOriginals(project)).toContain(published.jar);
+    },
+  );
+
+  test.skipIf(noMaven)(
+    noMaven ?? 'takes an upstream in trouble for a failed transfer, and remembers no absence',
+    async () => {
+      const published = inner.publish({ group: 'com.acme', artifact: 'later', version: '1.0.0' });
+      const project = await mavenProject(folder.path, repositoryOf(larder), {
+        'src/main/java/demo/Demo.java': 'package demo;\npublic class Demo {}\n',
+        'pom.xml': pomOf({ artifact: 'demo', version: '1.0.0', dependencies: ['com.acme:later:1.0.0'] }),
+      });
+      inner.misbehave((path) => path.startsWith(published.folder), '503');
+      try {
+        const ran = await project.run('compile');
+        expect(ran.code).not.toBe(0);
+        expect(ran.output).toMatch(/Could not transfer artifact com\.acme:later:pom:1\.0\.0/);
+        expect(ran.output).toMatch(/503/);
+        expect(ran.output).not.toMatch(/was not found|Could not find artifact/);
+      } finally {
+        inner.heal();
+      }
+      // Not told to look again for what it believes to be absent (-U): it believes no such thing.
+      const ran = await project.run('compile');
+      expect(ran, ran.output).toMatchObject({ code: 0 });
+      expect(await expectOriginals(project)).toContain(published.jar);
+    },
+  );
+});
+
+test.skipIf(noGradle)(
+  noGradle ?? 'gradle builds cold, then warm, then with the upstreams stopped, always from nothing',
+  async () => {
+    const fresh = await freshLarder();
+    async function build(): Promise<string[]> {
+      // `1.+` is resolved by the list of versions in the metadata.
+      const dependencies = ["compile 'com.acme:lib:1.+'", "testCompile 'junit:junit:4.13.2'"];
+      const project = await gradleProject(folder.path, repositoryOf(fresh), dependencies, program);
+      const ran = await project.run('build');
+      expect(ran, ran.output).toMatchObject({ code: 0 });
+      const jars = (await filesIn(project.fetched)).filter((path) => path.endsWith('.jar'));
+      for (const path of jars) {
+        const [, group = '', artifact, version, , file] = path.split('/');
+        const there = `/${group.replaceAll('.', '/')}/${artifact}/${version}/${file}`;
+        expect((await readFile(join(project.fetched, path))).equals(original(there)), there).toBe(true);
+      }
+      return jars;
+    }
+    const cold = await build();
+    expect(cold.map((path) => path.split('/').at(-1)).sort()).toEqual([
+      'hamcrest-debian.jar',
+      'junit-4.13.2.jar',
+      'lib-1.1.0.jar',
+    ]);
+
+    forgetRequests();
+    expect(await build()).toEqual(cold);
+    expect(requests()).toEqual([]);
+
+    await withoutUpstreams(async () => {
+      expect(await build()).toEqual(cold);
+    });
+  },
+);
+
+test.skipIf(noIvy)(noIvy ?? 'ivy resolves cold, then warm, then with the upstreams stopped', async () => {
+  const fresh = await freshLarder();
+  async function resolve(): Promise<void> {
+    const project = await ivyProject(folder.path, repositoryOf(fresh), ['com.acme:lib:1.0.0', 'junit:junit:4.13.2']);
+    const ran = await project.run();
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(ran.output).not.toMatch(/invalid sha1|SERVER ERROR|UNRESOLVED/i);
+    const jar = await project.read('lib/lib-1.0.0.jar');
+    expect(jar.equals(original('/com/acme/lib/1.0.0/lib-1.0.0.jar'))).toBe(true);
+    const junit = await project.read('lib/junit-4.13.2.jar');
+    expect(junit.equals(original('/junit/junit/4.13.2/junit-4.13.2.jar'))).toBe(true);
+  }
+  await resolve();
+  forgetRequests();
+  await resolve();
+  expect(requests()).toEqual([]);
+  await withoutUpstreams(resolve);
+});
