@@ -7,11 +7,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { publish } from '../core/events.ts';
 import type { Body } from './body.ts';
 import type { BreakerSettings } from './breaker.ts';
-import { authorizationOf, type Credentials, identityOf, splitUrl } from './credentials.ts';
+import { type Credentials, identityOf, splitUrl } from './credentials.ts';
 import { type Call, createExchange } from './exchange.ts';
 import { createGuard } from './guard.ts';
 import { createLanes, type Lanes } from './lanes.ts';
 import { backOffMs, createPauses, type Pauses } from './retry.ts';
+import { createTokens, type Login, openLogins, type Tokens } from './tokens.ts';
 import { invalid, type Trouble, unavailable, verdictOn } from './verdict.ts';
 
 export interface UpstreamSettings {
@@ -110,17 +111,18 @@ interface Shared {
   readonly clock: () => number;
   readonly lanes: Lanes;
   readonly pauses: Pauses;
+  readonly tokens: Tokens;
 }
 
 /** No connection is made before something is asked. */
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const clock = options.clock ?? Date.now;
   const lanes = createLanes({ clock, lookup: options.lookup });
-  const shared: Shared = { options, clock, lanes, pauses: createPauses(clock) };
+  const shared: Shared = { options, clock, lanes, pauses: createPauses(clock), tokens: createTokens(clock) };
   return { open: (settings) => openUpstream(settings, shared), close: lanes.close };
 }
 
-function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses }: Shared): Upstream {
+function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses, tokens }: Shared): Upstream {
   const { name } = settings;
   const { url: home, auth: authInUrl } = splitUrl(settings.url);
   const auth = settings.auth ?? authInUrl;
@@ -128,12 +130,9 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
   const identity = identityOf(base, auth);
   const random = options.random ?? Math.random;
   const guard = createGuard({ name, home, hosts: settings.hosts, onlyHosts: settings.onlyHosts });
-  const exchange = createExchange({
-    name,
-    via: options.via,
-    userAgent: options.userAgent,
-    authorization: auth && authorizationOf(auth),
-  });
+  const exchange = createExchange({ name, via: options.via, userAgent: options.userAgent });
+  const { timeoutMs, realms } = settings;
+  const logIn = openLogins({ name, home, auth, identity, realms, timeoutMs, tokens, clock, send });
 
   function parse(text: string, from?: URL): URL {
     try {
@@ -163,24 +162,28 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
     return next;
   }
 
-  async function ask(wanted: Ask): Promise<Reply> {
+  /** `continued`: what it is for has waited for its turn before. */
+  async function send(wanted: Ask, login: Login, isContinued: boolean): Promise<Reply> {
     const first = parse(wanted.url);
     if (!wanted.linked && hasDotSegment(wanted.url)) throw invalid(name, 'would be asked outside of its own folder');
     const maxRetries = wanted.method === 'POST' ? 0 : (wanted.retries ?? settings.retries);
     let url = first;
     // Once away from home they stay off, also when a redirect leads back: it is a stranger who says where to then.
-    let withCredentials = first.origin === home.origin;
+    let withCredentials = first.origin === login.origin;
     let retries = 0;
     let hops = 0;
     let hasMetStale = false;
+    let continued = isContinued;
 
     refuseWhilePaused(url);
     for (;;) {
+      const shown = withCredentials ? login.authorization(wanted) : undefined;
+      const authorization = shown instanceof Promise ? await shown : shown;
       const lane = lanes.find(url.origin, settings, guard.judge(url));
       const forgiveStale = wanted.method !== 'POST' && !hasMetStale;
-      const continued = hops > 0 || retries > 0 || hasMetStale;
-      const call: Call = { ask: wanted, url, lane, withCredentials, continued, forgiveStale };
+      const call: Call = { ask: wanted, url, lane, withCredentials, authorization, continued, forgiveStale };
       const outcome = await exchange(call);
+      continued = true;
 
       let trouble: Trouble;
       if ('kind' in outcome) {
@@ -194,11 +197,12 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
         const verdict = verdictOn(name, outcome, clock());
         if (verdict.kind === 'answer') return outcome;
         outcome.discard();
+        if (outcome.status === 401 && withCredentials && login.mayAskAgain(outcome)) continue;
         if (verdict.kind === 'redirect') {
           hops += 1;
           if (hops > maxRedirects) throw invalid(name, `redirects more than ${maxRedirects} times`);
           url = follow(verdict.location, call);
-          withCredentials &&= url.origin === home.origin;
+          withCredentials &&= url.origin === login.origin;
           refuseWhilePaused(url);
           continue;
         }
@@ -215,6 +219,15 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
       const waitMs = Math.max(trouble.waitMs, backOffMs(retries, random));
       publish('upstream.retry', { upstream: name, attempt: retries, waitMs });
       await pause(waitMs, wanted.signal);
+    }
+  }
+
+  async function ask(wanted: Ask): Promise<Reply> {
+    const login = logIn(wanted.about);
+    try {
+      return await send(wanted, login, false);
+    } catch (error) {
+      throw login.explain(error);
     }
   }
 

@@ -15,6 +15,7 @@ const backgroundPriority = 0;
 
 /** Headers that belong to one connection, or that are written here. */
 const ownHeaders: ReadonlySet<string> = new Set([
+  'authorization',
   'connection',
   'content-length',
   'expect',
@@ -45,7 +46,6 @@ export interface Caller {
   readonly name: string;
   readonly via: string;
   readonly userAgent: string;
-  readonly authorization?: string | undefined;
 }
 
 export interface Call {
@@ -54,6 +54,8 @@ export interface Call {
   readonly lane: Lane;
   /** Off as soon as the URL is not the operator's word any more. */
   readonly withCredentials: boolean;
+  /** Value of the header, goes along only with credentials on. */
+  readonly authorization: string | undefined;
   /** A retry or the next hop of a redirect: it has waited for its turn before. */
   readonly continued: boolean;
   /** An idle connection that turns out to be closed is no failure: the request is sent again at once. */
@@ -182,17 +184,17 @@ export function createExchange(caller: Caller): Exchange {
   };
 }
 
-function headersOf(caller: Caller, { ask, withCredentials }: Call): Record<string, string> {
+function headersOf(caller: Caller, { ask, withCredentials, authorization }: Call): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(ask.headers ?? {})) {
     if (ownHeaders.has(name)) continue;
-    if (!withCredentials && (name === 'authorization' || name === 'cookie')) continue;
+    if (!withCredentials && name === 'cookie') continue;
     headers[name] = value;
   }
   headers['user-agent'] = caller.userAgent;
   headers.via = headers.via === undefined ? `1.1 ${caller.via}` : `${headers.via}, 1.1 ${caller.via}`;
   if (ask.requestId !== undefined) headers['x-request-id'] = ask.requestId;
-  if (withCredentials && caller.authorization !== undefined) headers.authorization = caller.authorization;
+  if (withCredentials && authorization !== undefined) headers.authorization = authorization;
   return headers;
 }
 
