@@ -53,7 +53,12 @@ export class HotAnswers {
   }
 
   find(question: HotQuestion): HotAnswer | undefined {
-    const answer = this.#answers.get(keyOf(question));
+    return this.findKey(keyOf(question));
+  }
+
+  /** The same for who asks the same question again and kept its key. */
+  findKey(key: string): HotAnswer | undefined {
+    const answer = this.#answers.get(key);
     return answer && this.#isFresh(answer) ? answer : undefined;
   }
 
@@ -91,7 +96,8 @@ export function isUnmodified(answer: HotAnswer, ifNoneMatch: string | undefined)
   return ifNoneMatch !== undefined && answer.etag !== undefined && matchesEtag(ifNoneMatch, answer.etag);
 }
 
-const keyOf = ({ base, url, accept, coding }: HotQuestion): string => `${coding}\n${accept ?? ''}\n${base}\n${url}`;
+export const keyOf = ({ base, url, accept, coding }: HotQuestion): string =>
+  `${coding}\n${accept ?? ''}\n${base}\n${url}`;
 
 function headOf(status: string, headers: Readonly<Record<string, string>>): string {
   let head = `HTTP/1.1 ${status}\r\n`;

@@ -7,7 +7,7 @@
 import type { Server } from 'node:http';
 import net, { type Socket } from 'node:net';
 import { codingFor } from './coding.ts';
-import { type HotAnswer, type HotAnswers, isUnmodified, publishHit } from './hot.ts';
+import { type HotAnswer, type HotAnswers, isUnmodified, keyOf, publishHit } from './hot.ts';
 import { newRequestId } from './request-id.ts';
 
 export interface WireOptions {
@@ -30,6 +30,8 @@ interface Head {
   readonly url: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly coding: string;
+  /** What the same head came to when it last arrived from this address. */
+  question?: { readonly remoteAddress: string; readonly remote: string; readonly key: string };
 }
 
 const requestLine = /^GET (\/[\x21-\x7e]*) HTTP\/1\.1$/;
@@ -126,15 +128,18 @@ export function createWire(options: WireOptions): net.Server {
   }
 
   function answerTo(head: Head, remoteAddress: string): { answer: HotAnswer; remote: string } | undefined {
-    let facts: { readonly base: string; readonly remote: string };
-    try {
-      facts = baseOf({ encrypted: false, remoteAddress, headers: head.headers });
-    } catch {
-      return undefined;
+    if (head.question?.remoteAddress !== remoteAddress) {
+      try {
+        const { base, remote } = baseOf({ encrypted: false, remoteAddress, headers: head.headers });
+        const key = keyOf({ base, url: head.url, accept: head.headers.accept, coding: head.coding });
+        head.question = { remoteAddress, remote, key };
+      } catch {
+        return undefined;
+      }
     }
-    const question = { base: facts.base, url: head.url, accept: head.headers.accept, coding: head.coding };
-    const answer = hot.find(question);
-    return answer && { answer, remote: facts.remote };
+    const { key, remote } = head.question;
+    const answer = hot.findKey(key);
+    return answer && { answer, remote };
   }
 
   function write(socket: Socket, head: Head, found: { answer: HotAnswer; remote: string }, startedAt: number): void {
