@@ -39,6 +39,8 @@ export type Pulled = readonly string[];
 export interface ImageClient {
   readonly id: string;
   readonly programs: readonly string[];
+  /** Whether it takes manifests of anything, not only of images. */
+  readonly takesArtifacts?: boolean;
   /** Images it cannot take, and why. */
   readonly without?: Readonly<Record<string, string>>;
   /** What stands between host and image, if the client does not choose that itself. */
@@ -103,7 +105,7 @@ async function mustRun(ran: Promise<Ran>): Promise<string> {
 }
 
 /** Settings that skopeo, podman and buildah share. `location` enforces the mirror: none of them goes anywhere else. */
-async function containersSettings(home: string, mirror: Mirror): Promise<Record<string, string>> {
+export async function containersSettings(home: string, mirror: Mirror): Promise<Record<string, string>> {
   const { host } = new URL(mirror.origin);
   const location = mirror.path === '' ? host : `${host}/${mirror.path}`;
   const settings = join(home, '.config/containers');
@@ -131,6 +133,7 @@ const nowhere = async (): Promise<void> => {};
 const skopeo: ImageClient = {
   id: 'skopeo',
   programs: ['skopeo'],
+  takesArtifacts: true,
   mirrorPath: 'acme/hub',
   async start(folder, mirror) {
     const env = await containersSettings(folder, mirror);
@@ -154,8 +157,6 @@ const skopeo: ImageClient = {
   },
 };
 
-const artifactOnly = 'it takes nothing but images';
-
 /** `inspect` prints one JSON array or object; what holds the time or a place of the client's own is left out. */
 function storageClient(
   id: 'podman' | 'buildah',
@@ -165,7 +166,6 @@ function storageClient(
   return {
     id,
     programs: [id],
-    without: { 'acme/web:1.2.3': artifactOnly },
     mirrorPath: 'acme/hub',
     async start(folder, mirror) {
       const env = await containersSettings(folder, mirror);
@@ -264,7 +264,6 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
   return {
     id: `containerd with ${form === 'path' ? 'a path before /v2' : form}`,
     programs: ['containerd', 'ctr'],
-    without: { 'acme/web:1.2.3': artifactOnly },
     mirrorPath: 'acme/hub',
     async start(folder, mirror) {
       const overridesPath = form === 'override_path';
@@ -320,7 +319,7 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
 const docker: ImageClient = {
   id: 'dockerd with registry-mirrors',
   programs: ['dockerd', 'docker'],
-  without: { 'acme/web:1.2.3': artifactOnly, 'acme/zstd:1': 'it knows zstd from version 23 on' },
+  without: { 'acme/zstd:1': 'it knows zstd from version 23 on' },
   mirrorPath: '',
   async start(folder, mirror) {
     const sockets = await socketFolder();
