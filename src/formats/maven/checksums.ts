@@ -39,9 +39,8 @@ function read(bytes: Uint8Array, algorithm: Algorithm): Digest | undefined {
 
 /** Where the digests of this path are told. */
 export function checksumsOf(path: string): Checksums {
-  const files = algorithms
-    .map((algorithm) => ({ path: `${path}.${algorithm}`, algorithm }))
-    .filter((file) => isSafePath(file.path));
+  const isNameable = isSafePath(`${path}.sha512`);
+  const files = isNameable ? algorithms.map((algorithm) => ({ path: `${path}.${algorithm}`, algorithm })) : [];
   return { fromHeaders, files, read };
 }
 

@@ -1,7 +1,6 @@
 /** Repositories in Maven's layout, as Maven, Gradle, sbt, coursier and Ivy read them. */
 import { algorithmOf, hexOf } from '../../core/digest.ts';
 import type {
-  Algorithm,
   Answer,
   Artifact,
   ArtifactFacts,
@@ -32,7 +31,8 @@ const local = absent('Clients keep files of this name for themselves. It is neve
 const checksumOfChecksum = absent('This is the checksum of a checksum, which nobody makes.');
 
 /** What Maven and Ivy leave in their local repositories (Maven Resolver, EnhancedLocalRepositoryManager and UpdateCheckManager). */
-const localNames = /(?:^|\/)(?:resolver-status\.properties|_(?:remote|maven)\.repositories|[^/]*\.lastUpdated)$/;
+const localNames =
+  /(?:^|\/)(?:resolver-status\.properties|m2e-lastUpdated\.properties|_(?:remote|maven)\.repositories|[^/]*\.lastUpdated)$/;
 const localMetadata = /(?:^|\/)maven-metadata-[^/]+\.xml$/;
 
 function isLocal(path: string): boolean {
@@ -115,10 +115,11 @@ function readFile(call: Call): Intent {
 
 /** The names under which Maven Resolver, Gradle and coursier know a digest that comes with the file; saves them the request for it. */
 function artifactHeaders(_want: Artifact, { digests }: ArtifactFacts): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = {};
-  for (const digest of digests) headers[`x-checksum-${algorithmOf(digest)}`] = hexOf(digest);
-  const sha1 = headers['x-checksum-sha1' satisfies `x-checksum-${Algorithm}`];
-  return sha1 === undefined ? headers : { ...headers, etag: `"{SHA1{${sha1}}}"` };
+  const sha1 = digests.find((digest) => algorithmOf(digest) === 'sha1');
+  return {
+    ...Object.fromEntries(digests.map((digest) => [`x-checksum-${algorithmOf(digest)}`, hexOf(digest)])),
+    ...(sha1 === undefined ? {} : { etag: `"{SHA1{${hexOf(sha1)}}}"` }),
+  };
 }
 
 /** Maven Resolver from 2.0.2 and 1.9.24 prints title and detail of problem details (RFC 9457); older ones print the status only. */

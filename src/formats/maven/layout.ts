@@ -51,34 +51,46 @@ function splitTail(tail: string): { readonly classifier?: string; readonly exten
   return { ...(classifier === '' ? {} : { classifier }), extension: end?.[1] ?? '' };
 }
 
-/** `org.example/module/(scala_2.12/)(sbt_1.0/)1.0/jars/module.jar`: Ivy's layout, which keeps the dots of an organisation. */
-function readIvy(folders: readonly string[], file: string): Place | undefined {
-  const [organisation = '', module = '', ...rest] = folders;
-  if (!/^[^.].*\./.test(organisation) || module === '') return undefined;
+/**
+ * `org.example/module/(scala_2.12/)(sbt_1.0/)1.0/jars/module.jar`: Ivy's layout. It keeps the dots of an organisation, which
+ * no first folder of Maven's has.
+ */
+function readIvy([organisation = '', module = '', ...rest]: readonly string[], file: string): Coordinates | undefined {
   while (/^(?:scala|sbt)_\d/.test(rest[0] ?? '')) rest.shift();
-  const [version, type] = rest;
-  const name = `${organisation}:${module}`;
-  const found = { name, groupPath: organisation };
-  if (rest.length !== 2 || version === undefined || !/^[a-z-]+s$/.test(type ?? '')) return { ...found, isFixed: false };
-  const coordinates = { group: organisation, artifact: module, version, extension: extension.exec(file)?.[1] ?? '' };
-  return { ...found, coordinates, isFixed: !isSnapshot(version) };
+  const [version, type = ''] = rest;
+  if (rest.length !== 2 || version === undefined || !/^[a-z-]+s$/.test(type)) return undefined;
+  return { group: organisation, artifact: module, version, extension: extension.exec(file)?.[1] ?? '' };
+}
+
+function readMaven(folders: readonly string[], file: string): Place | undefined {
+  const [artifact, version] = folders.slice(-2);
+  const group = folders.slice(0, -2);
+  if (artifact === undefined || version === undefined || group.length === 0) return undefined;
+  const found = { name: `${group.join('.')}:${artifact}`, groupPath: group.join('/') };
+  const short = crossBuilt.exec(artifact)?.[1];
+  const tail = tailOf(file, artifact, version) ?? (short === undefined ? undefined : tailOf(file, short, version));
+  if (!tail) return { ...found, isFixed: false };
+  const coordinates = { group: group.join('.'), artifact, version, ...splitTail(tail.tail) };
+  return { ...found, coordinates, isFixed: tail.isFixed };
 }
 
 /** `path` is decoded. Whatever fits no layout is a place without coordinates whose bytes may change. */
 export function readPlace(path: string): Place {
   const folders = path.split('/');
   const file = folders.pop() ?? '';
-  if (folders[0] === undefined || folders[0].startsWith('.')) return { isFixed: false };
-  const ivy = readIvy(folders, file);
-  if (ivy) return ivy;
-  const [artifact, version] = folders.slice(-2);
-  const group = folders.slice(0, -2);
-  if (artifact === undefined || version === undefined || group.length === 0) return guess(folders);
-  const tail = tailOf(file, artifact, version) ?? tailOf(file, crossBuilt.exec(artifact)?.[1] ?? artifact, version);
-  const found = { name: `${group.join('.')}:${artifact}`, groupPath: group.join('/') };
-  if (!tail) return { ...found, isFixed: false };
-  const coordinates = { group: group.join('.'), artifact, version, ...splitTail(tail.tail) };
-  return { ...found, coordinates, isFixed: tail.isFixed };
+  const first = folders[0] ?? '.';
+  // What stands at the top or in a hidden folder is about the whole repository.
+  if (first.startsWith('.')) return { isFixed: false };
+  const maven = readMaven(folders, file);
+  if (maven?.coordinates) return maven;
+  if (first.includes('.') && folders.length > 1) {
+    const coordinates = readIvy(folders, file);
+    const found = { name: nameOf(folders.slice(0, 2)), groupPath: first };
+    return coordinates
+      ? { ...found, coordinates, isFixed: !isSnapshot(coordinates.version) }
+      : { ...found, isFixed: false };
+  }
+  return maven ?? { name: nameOf(folders), groupPath: first, isFixed: false };
 }
 
 /** The folder of a `maven-metadata.xml`: a version's if it is a snapshot's, else an artifact's, or a group's, which looks the same. */
@@ -92,9 +104,4 @@ export function readFolder(folder: string): { readonly name: string; readonly ve
 function nameOf(folders: readonly string[]): string {
   const group = folders.slice(0, -1).join('.');
   return group === '' ? (folders[0] ?? '') : `${group}:${folders.at(-1)}`;
-}
-
-/** Few folders: the most that can be said is whose they are. */
-function guess(folders: readonly string[]): Place {
-  return { name: nameOf(folders), groupPath: folders.slice(0, -1).join('/') || (folders[0] ?? ''), isFixed: false };
 }

@@ -14,6 +14,9 @@ const aliases: Readonly<Record<string, string>> = { cr: 'rc', ga: '', final: '',
 /** Only right before a digit. */
 const shorthands: Readonly<Record<string, string>> = { a: 'alpha', b: 'beta', m: 'milestone' };
 
+/** In characters. What comes behind is not looked at; Maven 4 refuses versions that are any longer. */
+const longest = 256;
+
 function numberAfter(separator: string, digits: string): Token {
   return { kind: separator === '.' ? 'dot-number' : 'hyphen-number', text: digits.replace(/^0+(?=\d)/, '') };
 }
@@ -28,7 +31,7 @@ function tokensOf(version: string): readonly Token[] {
   const tokens: Token[] = [];
   let separator = '.';
   let empty = true;
-  const text = version.toLowerCase();
+  const text = version.slice(0, longest).toLowerCase();
   for (const match of text.matchAll(/[.-]|\d+|[^\d.-]+/g)) {
     const [piece] = match;
     if (piece === '.' || piece === '-') {
