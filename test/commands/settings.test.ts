@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { printed, withoutSettings, withSettings } from '../../src/commands/settings/lines.ts';
 import { syntaxes } from '../../src/commands/settings/syntaxes.ts';
-import type { Setting, SettingsFile } from '../../src/core/client-setup.ts';
+import type { EditedFile, Setting } from '../../src/core/client-setup.ts';
 
-type SyntaxName = SettingsFile['syntax'];
+type SyntaxName = Exclude<EditedFile['syntax'], 'json'>;
 
 const mark = '# set by larder setup, which takes it back with --undo';
 const registry: Setting = { key: 'registry', value: 'http://l/npm/' };

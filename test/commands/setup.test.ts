@@ -25,7 +25,11 @@ it('lists the clients that the formats know', async () => {
   const { code, out } = await setup('--json');
   expect(code).toBe(0);
   const clients = (JSON.parse(out) as { client: string }[]).map(({ client }) => client);
-  expect(clients).toEqual(['npm', 'pnpm', 'yarn', 'yarn-classic', 'yarn-berry', 'bun']);
+  expect(clients).toEqual([
+    ...['maven', 'gradle', 'sbt'],
+    ...['npm', 'pnpm', 'yarn', 'yarn-classic', 'yarn-berry', 'bun'],
+    ...['docker', 'containerd', 'podman', 'cri-o', 'buildkit', 'helm'],
+  ]);
 });
 
 describe('printing', () => {

@@ -2,8 +2,7 @@
 import { chmod, copyFile, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { SettingsFile } from '../../core/client-setup.ts';
-import { isMarked, withoutSettings, withSettings } from './lines.ts';
-import { syntaxes } from './syntaxes.ts';
+import { editorOf, type Kept } from './editor.ts';
 
 export interface Change {
   readonly path: string;
@@ -11,17 +10,29 @@ export interface Change {
 }
 
 const backupOf = (path: string): string => `${path}.before-larder`;
+const writtenOf = (path: string): string => `${path}.by-larder`;
+
+async function keptOf(path: string): Promise<Kept> {
+  const before = await textOf(backupOf(path));
+  const written = await textOf(writtenOf(path));
+  return { ...(before !== undefined && { before }), ...(written !== undefined && { written }) };
+}
 
 /** Puts the settings in. */
 export async function putIn(link: string, file: SettingsFile): Promise<Change> {
   const path = await target(link);
-  const before = await textOf(path);
-  const after = edited(path, () => withSettings(before ?? '', syntaxes[file.syntax], file.settings));
-  if (after === before) return { path: link, done: 'says so already' };
+  const text = await textOf(path);
+  const kept = await keptOf(path);
+  const editor = editorOf(file);
+  const after = edited(path, () => editor.put(text, kept));
+  if (after === (text ?? '')) return { path: link, done: text === undefined ? 'needs nothing' : 'says so already' };
   // Only the first time: what is kept is the file before any of this.
-  const keeps = before !== undefined && !isMarked(before) && !(await exists(backupOf(path)));
-  if (keeps) await copyFile(path, backupOf(path));
-  await replace(path, after);
+  const keeps = text !== undefined && !editor.isOurs(text, kept) && kept.before === undefined;
+  await changing(path, async () => {
+    if (keeps) await copyFile(path, backupOf(path));
+    await replace(path, after);
+    if (editor.keepsWritten) await copyFile(path, writtenOf(path));
+  });
   return { path: link, done: `written${keeps ? `; as it was: ${basename(backupOf(path))}` : ''}` };
 }
 
@@ -30,14 +41,18 @@ export async function takeBack(link: string, file: SettingsFile): Promise<Change
   const path = await target(link);
   const text = await textOf(path);
   if (text === undefined) return { path: link, done: 'is not there' };
-  const backup = await textOf(backupOf(path));
-  const undone = edited(path, () => withoutSettings(text, backup, syntaxes[file.syntax], file.settings));
-  if (undone.text === '' && backup === undefined) await rm(path);
-  else if (undone.text !== text) await replace(path, undone.text);
-  if (undone.kept.length > 0) return { path: link, done: `${undone.kept.join(', ')} was changed since and stays` };
-  if (backup !== undefined) await rm(backupOf(path));
-  if (undone.text === '' && backup === undefined) return { path: link, done: 'removed' };
-  return { path: link, done: undone.text === text ? 'says nothing of this' : 'as it was before' };
+  const kept = await keptOf(path);
+  const undone = edited(path, () => editorOf(file).takeBack(text, kept));
+  const gone = undone.text === '' && kept.before === undefined;
+  return changing(path, async () => {
+    if (gone) await rm(path);
+    else if (undone.text !== text) await replace(path, undone.text);
+    if (undone.kept.length > 0) return { path: link, done: `${undone.kept.join(', ')} was changed since and stays` };
+    if (kept.before !== undefined) await rm(backupOf(path));
+    if (kept.written !== undefined) await rm(writtenOf(path));
+    if (gone) return { path: link, done: 'removed' };
+    return { path: link, done: undone.text === text ? 'says nothing of this' : 'as it was before' };
+  });
 }
 
 function edited<T>(path: string, edit: () => T): T {
@@ -45,6 +60,16 @@ function edited<T>(path: string, edit: () => T): T {
     return edit();
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}; change it by hand, as larder setup prints it`);
+  }
+}
+
+/** Some of these files are the system's. */
+async function changing<T>(path: string, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    throw new Error(`${path} may not be written by this user`, { cause: error });
   }
 }
 

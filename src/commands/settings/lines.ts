@@ -9,10 +9,18 @@ export interface Syntax {
   read(lines: readonly string[], at: number): SettingName | undefined;
   /** Its lines anew. */
   print(setting: Setting, there: readonly string[]): readonly string[];
-  /** Where it goes if it is not there: before which line, and what else is needed there. */
-  place(lines: readonly string[], setting: Setting): { readonly at: number; readonly before?: readonly string[] };
-  /** Whether a line only says where others belong. */
-  isHeading(line: string): boolean;
+  /** Where it goes if it is not there: before which line, and what else is needed around it. */
+  place(lines: readonly string[], setting: Setting): Place;
+  /** Takes out what only said where settings belong that are gone, unless `old` had it. */
+  dropEmpty?(lines: string[], old: readonly string[]): void;
+  /** What stands around a comment; a number sign before it if absent. */
+  readonly comment?: readonly [before: string, after: string];
+}
+
+export interface Place {
+  readonly at: number;
+  readonly before?: readonly string[];
+  readonly after?: readonly string[];
 }
 
 export type SettingName = Pick<Setting, 'table' | 'key'>;
@@ -22,11 +30,16 @@ export interface Span {
   readonly to: number;
 }
 
-const mark = '# set by larder setup, which takes it back with --undo';
+/** Says whose it is. */
+export const markText = 'set by larder setup, which takes it back with --undo';
+
+function markOf({ comment: [before, after] = ['# ', ''] }: Syntax): string {
+  return `${before}${markText}${after}`;
+}
 
 /** Whether something in it is ours already. */
 export function isMarked(text: string): boolean {
-  return text.includes(mark);
+  return text.includes(markText);
 }
 
 interface Text {
@@ -53,6 +66,7 @@ function join({ lines, lineBreak, ended }: Text): string {
 export function withSettings(text: string, syntax: Syntax, settings: readonly Setting[]): string {
   const parts = split(text);
   const lines = [...parts.lines];
+  const mark = markOf(syntax);
   let changed = false;
   for (const setting of settings) {
     const span = syntax.find(lines, setting);
@@ -60,12 +74,13 @@ export function withSettings(text: string, syntax: Syntax, settings: readonly Se
     const wanted = syntax.print(setting, there);
     if (span && same(there, wanted)) continue;
     changed = true;
+    const indented = `${/^\s*/.exec(wanted[0] ?? '')}${mark}`;
     if (span) {
       const marked = lines[span.from - 1]?.trim() === mark;
-      lines.splice(span.from, span.to - span.from, ...(marked ? [] : [mark]), ...wanted);
+      lines.splice(span.from, span.to - span.from, ...(marked ? [] : [indented]), ...wanted);
     } else {
-      const { at, before = [] } = syntax.place(lines, setting);
-      lines.splice(at, 0, ...before, mark, ...wanted);
+      const { at, before = [], after = [] } = syntax.place(lines, setting);
+      lines.splice(at, 0, ...before, indented, ...wanted, ...after);
     }
   }
   return changed ? join({ ...parts, lines, ended: true }) : text;
@@ -91,6 +106,7 @@ export function withoutSettings(
   const parts = split(text);
   const old = split(before ?? '').lines;
   const lines = [...parts.lines];
+  const mark = markOf(syntax);
   const kept: string[] = [];
   for (const name of [...settings, ...markedIn(lines, syntax, settings)]) {
     const span = syntax.find(lines, name);
@@ -110,7 +126,7 @@ export function withoutSettings(
     const from = marked ? span.from - 1 : span.from;
     lines.splice(from, span.to - from, ...previous);
   }
-  dropHeadings(lines, old, syntax);
+  syntax.dropEmpty?.(lines, old);
   if (before !== undefined && same(lines, old)) return { text: before, kept };
   const empty = before === undefined && lines.every((line) => line.trim() === '');
   return { text: empty ? '' : join({ ...parts, lines }), kept };
@@ -118,7 +134,7 @@ export function withoutSettings(
 
 function markedIn(lines: readonly string[], syntax: Syntax, settings: readonly Setting[]): SettingName[] {
   return lines.flatMap((line, at) => {
-    const name = line.trim() === mark ? syntax.read(lines, at + 1) : undefined;
+    const name = line.trim() === markOf(syntax) ? syntax.read(lines, at + 1) : undefined;
     return name !== undefined && settings.some(({ key }) => withoutAddress(key) === withoutAddress(name.key))
       ? [name]
       : [];
@@ -130,19 +146,6 @@ function withoutAddress(key: string): string {
   return key.replace(/^\/\/.*:/, '//:');
 }
 
-/** A heading that came with a setting goes with it, and so does the empty line before it. */
-function dropHeadings(lines: string[], old: readonly string[], syntax: Syntax): void {
-  for (let at = lines.length - 1; at >= 0; at--) {
-    const heading = lines[at] ?? '';
-    if (!syntax.isHeading(heading) || old.includes(heading)) continue;
-    const next = lines.findIndex((line, after) => after > at && syntax.isHeading(line));
-    const body = lines.slice(at + 1, next === -1 ? lines.length : next);
-    if (body.some((line) => line.trim() !== '')) continue;
-    const gap = at > 0 && lines[at - 1]?.trim() === '' && next === -1 ? 1 : 0;
-    lines.splice(at - gap, 1 + gap + body.length);
-  }
-}
-
 function same(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((line, index) => line === b[index]);
 }
@@ -151,8 +154,8 @@ function same(a: readonly string[], b: readonly string[]): boolean {
 export function printed(syntax: Syntax, settings: readonly Setting[]): string {
   const lines: string[] = [];
   for (const setting of settings) {
-    const { at, before = [] } = syntax.place(lines, setting);
-    lines.splice(at, 0, ...before, ...syntax.print(setting, []));
+    const { at, before = [], after = [] } = syntax.place(lines, setting);
+    lines.splice(at, 0, ...before, ...syntax.print(setting, []), ...after);
   }
   return lines.map((line) => `${line}\n`).join('');
 }

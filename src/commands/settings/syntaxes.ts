@@ -1,6 +1,7 @@
 /** The syntaxes of clients' settings files, as far as single settings go. */
-import type { Setting, SettingsFile } from '../../core/client-setup.ts';
+import type { EditedFile, Setting } from '../../core/client-setup.ts';
 import type { SettingName, Span, Syntax } from './lines.ts';
+import { xml } from './xml.ts';
 
 function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
@@ -27,7 +28,6 @@ const ini: Syntax = {
   print: ({ key, value }) => [`${key}=${String(value)}`],
   place: (lines) => ({ at: firstSection(lines) }),
   read: (lines, at) => named(/^\s*([^=]+?)\s*=/, lines[at]),
-  isHeading: () => false,
 };
 
 /** Yarn 1: a key, a blank, a value in quotes. */
@@ -36,7 +36,6 @@ const yarnrc: Syntax = {
   print: ({ key, value }) => [`${key} ${JSON.stringify(value)}`],
   place: (lines) => ({ at: lines.length }),
   read: (lines, at) => named(/^"?([^"\s]+)"?\s/, lines[at]),
-  isHeading: () => false,
 };
 
 /** Keys at the top level only. A list may stand on one line or on several. */
@@ -65,7 +64,6 @@ const yaml: Syntax = {
   },
   place: (lines) => ({ at: lines.length }),
   read: (lines, at) => named(/^["']?([^\s"':]+)["']?\s*:(?:\s|$)/, lines[at]),
-  isHeading: () => false,
 };
 
 /** What is indented below a key belongs to it, and so does a list that is not indented. */
@@ -80,7 +78,7 @@ function mentions(lines: readonly string[], item: string): boolean {
   return new RegExp(`[\\s,["'-]${escaped(item)}(?=["'\\s,\\]]|$)`).test(text);
 }
 
-/** Keys in a table; inline tables on one line. */
+/** Keys in a table; inline tables and lists on one line. */
 const toml: Syntax = {
   find(lines, { table = '', key }) {
     if (lines.some((line) => new RegExp(`^\\s*\\[\\s*${escaped(table)}\\.${escaped(key)}\\s*\\]`).test(line))) {
@@ -90,7 +88,18 @@ const toml: Syntax = {
     if (heading === undefined) return undefined;
     return last(lines, new RegExp(`^\\s*"?${escaped(key)}"?\\s*=`), heading + 1, tableEnd(lines, heading));
   },
-  print: ({ key, value }) => [`${key} = ${tomlValue(value)}`],
+  print({ key, value }, there) {
+    if (!Array.isArray(value)) return [`${key} = ${tomlValue(value)}`];
+    const missing = value.filter((item: string) => !mentions(there, item)).map((item) => JSON.stringify(item));
+    const [line] = there;
+    if (line === undefined) return [`${key} = [${missing.join(', ')}]`];
+    if (missing.length === 0) return there;
+    const flow = /^([^[]*\[)(.*)(\]\s*(?:#.*)?)$/.exec(line);
+    if (!flow) throw new Error(`${key} is written in a way this does not understand`);
+    const inside = flow[2]?.trim() ?? '';
+    // In front: of mirrors the first one is asked first.
+    return [`${flow[1]}${[...missing, ...(inside === '' ? [] : [inside])].join(', ')}${flow[3]}`];
+  },
   place(lines, { table = '' }) {
     const heading = tableAt(lines, table);
     if (heading !== undefined) return { at: heading + 1 };
@@ -103,8 +112,25 @@ const toml: Syntax = {
     const table = /^\s*\[\s*([^\]\s]+)\s*\]/.exec(above ?? '')?.[1];
     return found && table !== undefined ? { ...found, table } : found;
   },
-  isHeading: (line) => /^\s*\[/.test(line),
+  dropEmpty: dropHeadings,
 };
+
+function isHeading(line: string): boolean {
+  return /^\s*\[/.test(line);
+}
+
+/** A heading that came with a setting goes with it, and so does the empty line before it. */
+function dropHeadings(lines: string[], old: readonly string[]): void {
+  for (let at = lines.length - 1; at >= 0; at--) {
+    const heading = lines[at] ?? '';
+    if (!isHeading(heading) || old.includes(heading)) continue;
+    const next = lines.findIndex((line, after) => after > at && isHeading(line));
+    const body = lines.slice(at + 1, next === -1 ? lines.length : next);
+    if (body.some((line) => line.trim() !== '')) continue;
+    const gap = at > 0 && lines[at - 1]?.trim() === '' && next === -1 ? 1 : 0;
+    lines.splice(at - gap, 1 + gap + body.length);
+  }
+}
 
 function tableAt(lines: readonly string[], table: string): number | undefined {
   const at = lines.findIndex((line) => new RegExp(`^\\s*\\[\\s*${escaped(table)}\\s*\\]`).test(line));
@@ -117,9 +143,16 @@ function tableEnd(lines: readonly string[], heading: number): number {
 }
 
 function tomlValue(value: Setting['value']): string {
-  if (typeof value !== 'object' || Array.isArray(value)) return JSON.stringify(value);
+  if (typeof value !== 'object') return JSON.stringify(value);
   const pairs = Object.entries(value).map(([key, inner]) => `${key} = ${JSON.stringify(inner)}`);
   return `{ ${pairs.join(', ')} }`;
 }
 
-export const syntaxes: Readonly<Record<SettingsFile['syntax'], Syntax>> = { ini, yarnrc, yaml, toml };
+/** The ones that are changed by the line. */
+export const syntaxes: Readonly<Record<Exclude<EditedFile['syntax'], 'json'>, Syntax>> = {
+  ini,
+  yarnrc,
+  yaml,
+  toml,
+  xml,
+};
