@@ -636,7 +636,12 @@ describe('every example is right', async () => {
     const pem = join(folder.path, 'example.pem');
     await writeFile(pem, selfSigned().cert);
     const text = await readFile(join(root, 'config', name), 'utf8');
-    const config = await load(text.replaceAll(/\/etc\/\S+\.pem/g, pem), { INNER_TOKEN: 'x' });
+    const config = await load(text.replaceAll(/\/etc\/\S+\.pem/g, pem), {
+      INNER_TOKEN: 'x',
+      INNER_PASSWORD: 'x',
+      HUB_PASSWORD: 'x',
+      REPO_PASSWORD: 'x',
+    });
     expect(Object.keys(config.orgs)).not.toEqual([]);
     expect(config.notes).toEqual([]);
   });
