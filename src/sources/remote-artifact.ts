@@ -16,7 +16,7 @@ import type { Asking, FoundArtifact, FoundDocument, VersionFacts } from '../core
 import type { Stage } from '../core/staging.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
-import type { Upstream } from '../upstream/client.ts';
+import type { Reply, Upstream } from '../upstream/client.ts';
 import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
 import { aboutOf, refuseStatus, viaOf } from './asking.ts';
 import { createTold } from './checksums.ts';
@@ -57,6 +57,9 @@ interface Target {
   readonly facts: VersionFacts;
 }
 
+/** What upstream answered to HEAD. */
+type Head = Pick<Reply, 'status' | 'headers' | 'url'>;
+
 const strength: readonly Algorithm[] = ['sha512', 'sha256', 'sha1', 'md5'];
 
 /** The strongest digest of a list: the validator that clients see, the same before and after the bytes are stored. */
@@ -70,6 +73,11 @@ function strongest(digests: readonly Digest[]): Digest | undefined {
 
 const isNewer = (entry: StoredEntry, previous: StoredEntry | undefined): boolean =>
   entry.status === 200 && (!previous || entry.fetchedAt > previous.fetchedAt || entry.checkedAt > previous.checkedAt);
+
+const validatorsOf = (previous: StoredEntry | undefined): Readonly<Record<string, string>> => ({
+  ...(previous?.etag === undefined ? {} : { 'if-none-match': previous.etag }),
+  ...(previous?.lastModified === undefined ? {} : { 'if-modified-since': previous.lastModified }),
+});
 
 const agrees = (entry: StoredEntry, target: Target): boolean =>
   target.expected.every((digest) => entry.digests?.includes(digest));
@@ -231,8 +239,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
         headers: {
           ...viaOf(asking),
           ...(want.accept === undefined ? {} : { accept: want.accept }),
-          ...(previous?.etag === undefined ? {} : { 'if-none-match': previous.etag }),
-          ...(previous?.lastModified === undefined ? {} : { 'if-modified-since': previous.lastModified }),
+          ...validatorsOf(previous),
         },
         decode: false,
         expected: target.expected,
@@ -328,22 +335,56 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     };
   }
 
-  /** Size and type without the bytes; nothing is stored. */
-  async function headOnly(want: Artifact, target: Target, asking: Asking): Promise<FoundArtifact | undefined> {
-    const reply = await upstream.ask({
-      method: 'HEAD',
-      url: target.url,
-      linked: target.linked,
-      headers: {
-        'accept-encoding': 'identity',
-        ...viaOf(asking),
-        ...(want.accept === undefined ? {} : { accept: want.accept }),
-      },
-      requestId: asking.requestId,
-      ...aboutOf(want),
-    });
-    reply.discard();
+  /** Questions for a head that are on their way; whoever asks the same waits for the same answer. */
+  const heads = new Map<string, Promise<Head>>();
+
+  async function askHead(
+    want: Artifact,
+    target: Target,
+    previous: StoredEntry | undefined,
+    asking: Asking,
+  ): Promise<Head> {
+    const headers = {
+      'accept-encoding': 'identity',
+      ...(want.accept === undefined ? {} : { accept: want.accept }),
+      ...validatorsOf(previous),
+    };
+    const key = JSON.stringify([target.url, headers]);
+    const asked =
+      heads.get(key) ??
+      upstream
+        .ask({
+          method: 'HEAD',
+          url: target.url,
+          linked: target.linked,
+          headers: { ...headers, ...viaOf(asking) },
+          requestId: asking.requestId,
+          ...aboutOf(want),
+        })
+        .then(async (reply) => {
+          reply.discard();
+          const isAbsent = reply.status === 404 || reply.status === 410;
+          if (isAbsent && !previous) await store.entries.put(keyOf(want), absence(reply.status, target));
+          return { status: reply.status, headers: reply.headers, url: reply.url };
+        })
+        .finally(() => heads.delete(key));
+    heads.set(key, asked);
+    return asked;
+  }
+
+  /** Size and type without the bytes; only that there are none is remembered. */
+  async function headOnly(
+    want: Artifact,
+    target: Target,
+    kept: StoredEntry | undefined,
+    asking: Asking,
+  ): Promise<FoundArtifact | undefined> {
+    const previous = kept?.digest !== undefined && store.blobs.has(kept.digest) ? kept : undefined;
+    const reply = await askHead(want, target, previous, asking);
     if (reply.status === 404 || reply.status === 410) return undefined;
+    if (reply.status === 304 && previous) {
+      return (await confirmed(want, previous)) ?? headOnly(want, target, undefined, asking);
+    }
     refuseStatus(reply.status, want.path, options.id);
     refuseType(want, reply.headers, reply.url);
     const digest = strongest(target.expected);
@@ -385,13 +426,20 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       store.entries.touch(keyOf(want), entry);
       return isTakenDown(gone, options.takedown) ? undefined : stored(want, entry, 'stale');
     }
-    await store.entries.put(keyOf(want), {
-      status: status === 410 ? 410 : 404,
-      url: target.url,
-      fetchedAt: at,
-      checkedAt: at,
-    });
+    await store.entries.put(keyOf(want), absence(status, target));
     return undefined;
+  }
+
+  function absence(status: number, target: Target): StoredEntry {
+    const at = now();
+    return { status: status === 410 ? 410 : 404, url: target.url, fetchedAt: at, checkedAt: at };
+  }
+
+  /** Upstream says that what is kept is what it has. */
+  function confirmed(want: Artifact, { gone: _, ...previous }: StoredEntry): Promise<FoundArtifact | undefined> {
+    const entry: StoredEntry = { ...previous, checkedAt: now() };
+    store.entries.touch(keyOf(want), entry);
+    return stored(want, entry, 'revalidated');
   }
 
   async function fetched(
@@ -410,11 +458,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const head = await download.head;
     if (head.status === 200) return arriving(want, download, head, joined);
     if (head.status === 304 && previous) {
-      const { gone: _, ...confirmed } = previous;
-      const entry: StoredEntry = { ...confirmed, checkedAt: now() };
-      store.entries.touch(keyOf(want), entry);
-      const kept = await stored(want, entry, 'revalidated');
-      return kept ?? fetched(want, target, undefined, asking);
+      return (await confirmed(want, previous)) ?? fetched(want, target, undefined, asking);
     }
     if (head.status === 404 || head.status === 410) return notThere(want, target, head.status, previous, asking);
     throw new Problem(
@@ -432,7 +476,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     if (!target) return undefined;
     if (asking.head) {
       asking.admit?.(target.facts);
-      return headOnly(want, target, asking);
+      return headOnly(want, target, previous, asking);
     }
     if (!previous && (await isKeptElsewhere(want, target, asking))) {
       const kept = await store.entries.get(keyOf(want));

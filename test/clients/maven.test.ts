@@ -191,8 +191,9 @@ describe('maven', () => {
     const [first, second] = await Promise.all(projects.map(expectOriginals));
     expect(second).toEqual(first);
     for (const log of [central.log(), inner.log()]) {
-      expect(log.length).toBeGreaterThan(2);
-      expect(log.filter((request, index) => log.indexOf(request) !== index)).toEqual([]);
+      const fetches = log.filter((request) => request.startsWith('GET '));
+      expect(fetches.length).toBeGreaterThan(2);
+      expect(fetches.filter((request, index) => fetches.indexOf(request) !== index)).toEqual([]);
     }
   });
 
