@@ -1,6 +1,19 @@
 /** What every format has to fulfil, whatever its ecosystem. A format's test calls `conformance` with samples and adds what is peculiar to it. */
 import { describe, expect, it } from 'vitest';
-import type { Body, Call, DocumentType, Format, Identity, Intent, Link, Origin, Route } from '../../src/core/format.ts';
+import type {
+  Body,
+  Call,
+  Document,
+  DocumentType,
+  Format,
+  Heard,
+  Identity,
+  Intent,
+  Link,
+  Origin,
+  Route,
+  Step,
+} from '../../src/core/format.ts';
 import { encodePath, isSafePath } from '../../src/core/path.ts';
 import { type Code, Problem, problems } from '../../src/core/problem.ts';
 import { compileRoutes, type Router } from '../../src/core/route.ts';
@@ -31,7 +44,12 @@ export interface DocumentSample {
   readonly other?: Uint8Array;
   /** Bytes that look right and are not. */
   readonly wrong?: Readonly<Record<string, Uint8Array>>;
+  /** What upstream says to each step of a document that is obtained in steps; in the end it must be `bytes`. */
+  readonly replies?: (step: Question) => Heard;
 }
+
+/** A step that asks something. */
+export type Question = Extract<Step, { ask: unknown }>;
 
 export interface Samples {
   /** By route id: at least one for each. */
@@ -144,7 +162,9 @@ function expectSafe(path: string, intent: Intent): void {
 
 function documentsIn(intent: Intent): DocumentType<unknown>[] {
   if (intent.kind === 'document') return [intent.type];
-  if (intent.kind === 'artifact' && intent.describedBy) return [intent.describedBy.type];
+  if (intent.kind === 'artifact') {
+    return [...(intent.describedBy ? [intent.describedBy.type] : []), ...(intent.reads ? [intent.reads] : [])];
+  }
   if (intent.kind === 'checksum') return documentsIn(intent.of);
   return [];
 }
@@ -317,6 +337,8 @@ function describeDocument(format: Format, router: Router, sample: DocumentSample
       expect(textOf(type.encode(read(Buffer.from(once)), variant, base))).toBe(once);
     });
 
+    if (type.obtain) describeSteps(type as SteppingType, sample, read);
+
     it('has all its links within reach', () => {
       for (const link of linksOf(read())) {
         const found = intentOf(router, 'GET', `/${encodePath(link.path)}`);
@@ -338,8 +360,49 @@ function describeDocument(format: Format, router: Router, sample: DocumentSample
   });
 }
 
+type SteppingType = DocumentType<unknown> & { obtain: NonNullable<DocumentType<unknown>['obtain']> };
 type MergingType = DocumentType<unknown> & { merge: NonNullable<DocumentType<unknown>['merge']> };
 type WithholdingType = DocumentType<unknown> & { withhold: NonNullable<DocumentType<unknown>['withhold']> };
+
+/** What it comes to when upstream says this to each step; steps without end fail the test. */
+function obtained(
+  type: SteppingType,
+  path: string,
+  reply: (step: Question) => Heard,
+): Exclude<Step, Question> | undefined {
+  const want: Document = { kind: 'document', type, path };
+  const heard: Heard[] = [];
+  while (heard.length < 20) {
+    const step = type.obtain(want, heard);
+    expect(type.obtain(want, heard), 'a second time').toEqual(step);
+    if (!('ask' in step)) return step;
+    if ('path' in step.ask) expect(isSafePath(step.ask.path), step.ask.path).toBe(true);
+    heard.push(reply(step));
+  }
+  throw new Error(`the steps to ${path} do not end`);
+}
+
+function describeSteps(type: SteppingType, sample: DocumentSample, read: (bytes?: Uint8Array) => unknown): void {
+  it('is what upstream says to all the steps together', () => {
+    if (!sample.replies) throw new Error('the sample has no replies');
+    const step = obtained(type, sample.path, sample.replies);
+    const bytes = step && 'bytes' in step ? step.bytes : Buffer.alloc(0);
+    for (const variant of sample.variants) {
+      expect(textOf(type.encode(read(bytes), variant, base))).toBe(textOf(type.encode(read(), variant, base)));
+    }
+  });
+
+  it.each(garbageFor(sample.bytes))('is not made of an upstream that always says %s', (_name, bytes) => {
+    const step = obtained(type, sample.path, ({ method }) => ({
+      status: 200,
+      headers: { 'content-type': 'text/html; charset=utf-8' },
+      url: sample.url,
+      bytes: method === 'HEAD' ? Buffer.alloc(0) : bytes,
+    }));
+    if (step && 'bytes' in step) expect(() => read(step.bytes)).toThrow(Error);
+    else expect(step).toEqual({ absent: true });
+  });
+}
 
 function describeMerge(
   type: MergingType,

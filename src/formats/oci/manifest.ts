@@ -2,7 +2,15 @@
 import type { DocumentType, Link, Origin } from '../../core/format.ts';
 import { type Descriptor, linkTo, readDescriptor, readDescriptors } from './descriptor.ts';
 import { type Json, parseJson } from './json.ts';
-import { artifactManifest, isManifestType, mediaTypeOf } from './media-types.ts';
+import {
+  artifactManifest,
+  imageIndex,
+  imageManifest,
+  imageTypes,
+  indexTypes,
+  isManifestType,
+  mediaTypeOf,
+} from './media-types.ts';
 import { splitPath } from './name.ts';
 
 /** Bytes. containerd, oras and containers/image read no more than this. */
@@ -10,6 +18,7 @@ export const manifestLimit = 4 * 1024 * 1024;
 
 export interface Manifest {
   readonly bytes: Uint8Array;
+  readonly mediaType: string;
   /** Config, layers and other blobs. */
   readonly blobs: readonly Descriptor[];
   /** Children of an index, and what the manifest is about. */
@@ -19,20 +28,15 @@ export interface Manifest {
 /** Throws unless the bytes are a manifest that today's clients read; `contentType` is what upstream called it, `''` for nothing. */
 export function readManifest(bytes: Uint8Array, contentType: string): Manifest {
   const json = parseJson(bytes);
-  const { schemaVersion, mediaType } = json;
-  if (schemaVersion === 1) throw new Error('it is of schema 1, which no client reads any more');
-  if (mediaType !== undefined && mediaType !== '') {
-    if (typeof mediaType !== 'string' || !isManifestType(mediaType))
-      throw new Error('its media type is that of no manifest');
-    // One that is taken for a list by some and for an image by others is two images in one.
-    if (contentType !== '' && contentType !== mediaType)
-      throw new Error(`it came as ${contentType} and says otherwise`);
+  if (json.schemaVersion === 1) throw new Error('it is of schema 1, which no client reads any more');
+  const mediaType = typeOf(json, contentType);
+  if (json.schemaVersion !== 2 && mediaType !== artifactManifest) {
+    throw new Error('it has no schema version that is known');
   }
-  if (schemaVersion !== 2 && mediaType !== artifactManifest) throw new Error('it has no schema version that is known');
-  refuseAmbiguous(json);
   const { config, subject } = json;
   return {
     bytes,
+    mediaType,
     blobs: [
       ...(isThere(config) ? [readDescriptor(config, 'the config')] : []),
       ...readDescriptors(json.layers, 'layers'),
@@ -47,13 +51,30 @@ export function readManifest(bytes: Uint8Array, contentType: string): Manifest {
 
 const isThere = (value: unknown): boolean => value !== undefined && value !== null;
 
-/** Either an index or a manifest: what could be read as both is refused, as containerd does (CVE-2021-41190), and what is neither is something else. */
-function refuseAmbiguous(json: Json): void {
+/**
+ * The one media type it has. What some clients would take for an index and others for an image is two images in one, and
+ * is refused, as containerd does (CVE-2021-41190); so is what is neither.
+ */
+function typeOf(json: Json, contentType: string): string {
   const isIndex = isThere(json.manifests);
   const isImage = ['config', 'layers', 'blobs', 'fsLayers'].some((field) => isThere(json[field]));
   if (isIndex && isImage) throw new Error('it is an index and an image at once');
-  if (!isIndex && !isImage && !('manifests' in json) && !('layers' in json))
+  if (!isIndex && !isImage && !('manifests' in json) && !('layers' in json)) {
     throw new Error('it lists neither manifests nor layers');
+  }
+  const { mediaType = '' } = json;
+  if (typeof mediaType !== 'string' || (mediaType !== '' && !isManifestType(mediaType))) {
+    throw new Error('its media type is that of no manifest');
+  }
+  if (mediaType !== '' && contentType !== '' && contentType !== mediaType) {
+    throw new Error(`it came as ${contentType} and says otherwise`);
+  }
+  // The image specification lets a manifest leave its type out.
+  const said = contentType || mediaType || (isIndex ? imageIndex : imageManifest);
+  if ((isIndex && imageTypes.includes(said)) || (isImage && indexTypes.includes(said))) {
+    throw new Error(`it came as ${said} and is none`);
+  }
+  return said;
 }
 
 function links({ blobs, manifests }: Manifest, { path }: Origin): Link[] {
@@ -70,5 +91,5 @@ export const manifest: DocumentType<Manifest> = {
   limit: manifestLimit,
   decode: (bytes, { headers }) => readManifest(bytes, mediaTypeOf(headers['content-type'])),
   links,
-  encode: ({ bytes }) => ({ bytes }),
+  encode: ({ bytes, mediaType }) => ({ headers: { 'content-type': mediaType }, bytes }),
 };

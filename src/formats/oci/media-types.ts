@@ -3,8 +3,11 @@
 export const imageIndex = 'application/vnd.oci.image.index.v1+json';
 export const imageManifest = 'application/vnd.oci.image.manifest.v1+json';
 export const artifactManifest = 'application/vnd.oci.artifact.manifest.v1+json';
-export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json';
-export const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json';
+const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+
+export const indexTypes: readonly string[] = [dockerList, imageIndex];
+export const imageTypes: readonly string[] = [dockerManifest, imageManifest, artifactManifest];
 
 /** Upstream is always asked for all of them: whatever it has under a tag is what the tag means, whoever asks. */
 export const acceptManifest = [dockerManifest, dockerList, imageManifest, imageIndex, artifactManifest].join(', ');
