@@ -62,7 +62,7 @@ export async function handle(
   const identity = identify(repository.format, request.headers);
   refuseStrangers(repository, identity, request);
   const { route, intent } = match(repository, request);
-  const asked = request.namespace === undefined ? repository : within(repository, request.namespace);
+  const asked = narrowed(repository, request.namespace);
   noted(route.id);
   const name = nameOf(intent);
   authorise(repository, identity, intent, name, request);
@@ -75,6 +75,17 @@ export async function handle(
     ...(name === undefined ? {} : { name }),
     repeatable: identity.kind === 'anonymous',
   };
+}
+
+/** To the sources that hold what a mirror's client calls by that name; a name that is not known is nobody's. */
+function narrowed(repository: Repository, namespace: string | undefined): Repository {
+  if (namespace === undefined) return repository;
+  const inner = within(repository, namespace);
+  if (inner.sources.length > 0) return inner;
+  throw new Problem(
+    'not_found',
+    `No upstream of ${repository.id} is known as "${namespace.slice(0, 100)}"; namespaces: of an upstream in the configuration would say so.`,
+  );
 }
 
 function refuseStrangers(repository: Repository, identity: Identity, request: Request): void {

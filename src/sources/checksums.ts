@@ -19,10 +19,10 @@ export interface ToldParts {
 
 export interface Told {
   /**
-   * Asks for what is told about bytes that are about to be asked for themselves. Called once for each answer with them;
-   * the files are asked for at the same time, unless upstream is known to say it in headers.
+   * Asks for what is told about bytes that are about to be asked for themselves. What it returns is called once for each
+   * answer with them. `ahead`: the files are asked for at the same time, unless upstream is known to say it in headers.
    */
-  before(want: Artifact, asking: Asking): (headers: Headers) => Promise<readonly Digest[]>;
+  before(want: Artifact, asking: Asking, ahead: boolean): (headers: Headers) => Promise<readonly Digest[]>;
   /** The digest of one algorithm from its file; `undefined`: there is no such file. */
   one(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined>;
 }
@@ -93,7 +93,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
   }
 
   return {
-    before(want, asking) {
+    before(want, asking, ahead) {
       const { checksums } = want;
       if (!checksums) return async () => [];
       const files = (): Promise<readonly Digest[]> => {
@@ -102,7 +102,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
         asked.catch(() => undefined);
         return asked;
       };
-      let asked = saysInHeaders ? undefined : files();
+      let asked = ahead && !saysInHeaders ? files() : undefined;
       return async (headers) => {
         const inHeaders = checksums.fromHeaders?.(headers) ?? [];
         saysInHeaders = inHeaders.length > 0;

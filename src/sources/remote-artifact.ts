@@ -231,7 +231,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     asking: Asking,
   ): { readonly download: Download; readonly joined: boolean } {
     return options.downloads.start(key, () => {
-      const digests = told.before(want, asking);
+      const digests = told.before(want, asking, previous === undefined);
       return {
         upstream,
         url: target.url,
