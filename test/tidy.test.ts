@@ -41,6 +41,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   '@keyv/redis': ['store/index.ts'],
   '@koa/router': ['http'],
+  fflate: ['codecs'],
   keyv: ['store/index.ts'],
   koa: ['http'],
   'lru-cache': ['store', 'sources', 'pipeline', 'http'],
