@@ -372,6 +372,7 @@ describe('children of a composite', () => {
 });
 
 describe('the artifacts document', () => {
+  const archive = writeZipEntry('artifacts.xml', Buffer.from(artifactsXml(listed, foreignProperties)));
   const linksOf = (xml: string, path = 'tools/artifacts') => {
     const origin = originOf(path, `${upstream}/${path}.jar`);
     return [...(artifacts.links?.(artifacts.decode(Buffer.from(xml), origin), origin) ?? [])];
@@ -419,6 +420,19 @@ describe('the artifacts document', () => {
     ['', '1.0.0', undefined],
   ])('lists %s %s at %s', (id, version, path) => {
     expect(linksOf(artifactsXml([{ id, version }]), 'artifacts').map((link) => link.path)).toEqual(path ? [path] : []);
+  });
+
+  it('keeps the date that upstream gave to it', () => {
+    const want = intent('/a/artifacts.xml') as Document;
+    const dates = [lastModified, undefined, 'yesterday'].map((said) => {
+      const heard = { status: 200, headers: { 'last-modified': said }, url: upstream, bytes: archive };
+      const step = artifacts.obtain?.(want, [heard]);
+      const bytes = step && 'bytes' in step ? step.bytes : Buffer.alloc(0);
+      const doc = artifacts.decode(bytes, originOf('a/artifacts'));
+      expect(doc.xml.toString()).toBe(artifactsXml(listed));
+      return artifacts.encode(doc, 'jar', base)?.headers?.['last-modified'];
+    });
+    expect(dates).toEqual([lastModified, undefined, undefined]);
   });
 
   it('has one path and may have either form: the archive is asked for first', () => {

@@ -58,7 +58,7 @@ function judgeIn(xml: Buffer, place: Place): (tag: Tag) => Verdict {
 }
 
 /** Clients compare it for equality with what they had before, so it is upstream's own or none. */
-function lastModifiedOf({ headers }: Origin): Pick<SiteDocument, 'lastModified'> {
+function lastModifiedOf({ headers }: Pick<Origin, 'headers'>): Pick<SiteDocument, 'lastModified'> {
   const at = Date.parse(headers['last-modified'] ?? '');
   return Number.isNaN(at) ? {} : { lastModified: new Date(at).toUTCString() };
 }
@@ -93,9 +93,25 @@ function siteDocument(id: string, stem: string): DocumentType<SiteDocument> {
 /** Repositories have the archive, the plain document, or both; p2 itself looks for the archive first. */
 const forms = ['jar', 'xml'];
 
+/** What is obtained in steps is bytes without headers, so the one that counts stands in front of them, on a line of its own. */
+const datedBy = 'last-modified: ';
+
+function dated({ bytes, headers }: Heard): Uint8Array {
+  const { lastModified } = lastModifiedOf({ headers });
+  return lastModified === undefined ? bytes : Buffer.concat([Buffer.from(`${datedBy}${lastModified}\n`), bytes]);
+}
+
+function decodeDated(entry: string, bytes: Uint8Array, origin: Origin): SiteDocument {
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = all.indexOf('\n');
+  if (!all.subarray(0, datedBy.length).equals(Buffer.from(datedBy)) || end < 0) return decode(entry, bytes, origin);
+  const headers = { ...origin.headers, 'last-modified': all.toString('latin1', datedBy.length, end) };
+  return decode(entry, all.subarray(end + 1), { ...origin, headers });
+}
+
 function obtain({ path }: Document, heard: readonly Heard[]): Step {
   const last = heard.at(-1);
-  if (last?.status === 200) return { bytes: last.bytes };
+  if (last?.status === 200) return { bytes: dated(last) };
   const form = forms[heard.length];
   return form === undefined ? { absent: true } : { ask: { path: `${path}.${form}` } };
 }
@@ -108,5 +124,6 @@ export const compositeArtifacts = siteDocument('composite-artifacts', 'composite
 export const artifacts: DocumentType<SiteDocument> = {
   ...siteDocument('artifacts', 'artifacts'),
   obtain,
+  decode: (bytes, origin) => decodeDated('artifacts.xml', bytes, origin),
   links: ({ xml }, { path }) => listedFiles(xml, path.slice(0, path.lastIndexOf('/') + 1)),
 };
