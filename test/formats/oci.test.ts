@@ -365,6 +365,17 @@ describe('a manifest', () => {
     ['fields of its own', { ...image, x: { y: [1] } }],
   ])('may have %s', (_name, json) => expect(read(json)).toBeInstanceOf(Array));
 
+  it('is not index and image at once, whatever its type', () => {
+    const both = { schemaVersion: 2, layers: [layer], manifests: [amd64] };
+    for (const type of ['', imageIndex, imageManifest, 'application/vnd.example.thing+json'])
+      expect(() => read(both, type)).toThrow(/at once/);
+  });
+
+  it('is told to be of schema 1', () => {
+    const signed = { schemaVersion: 1, name: 'a', tag: 'b', fsLayers: [{ blobSum: layer.digest }], history: [] };
+    expect(() => read(signed, '')).toThrow(/schema 1,/);
+  });
+
   it.each<[string, unknown, string]>([
     ['an image under the type of an index', { schemaVersion: 2, config, layers: [layer] }, imageIndex],
     ['an index under the type of an image', { schemaVersion: 2, manifests: [amd64] }, imageManifest],

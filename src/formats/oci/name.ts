@@ -58,6 +58,6 @@ export function locate(path: string, { base, shortNames }: UpstreamFacts): strin
 export function clientName(base: string, name: string): string {
   const segments = new URL(base).pathname.split('/').filter((segment) => segment !== '');
   const at = segments.indexOf('v2');
-  const before = at > 0 && at === segments.length - 1 ? segments.slice(0, at) : segments.slice(at + 1);
+  const before = at === segments.length - 1 ? segments.slice(0, at) : segments.slice(at + 1);
   return [...before, name].join('/');
 }
