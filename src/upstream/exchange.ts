@@ -54,7 +54,7 @@ export interface Call {
   readonly lane: Lane;
   /** Off as soon as the URL is not the operator's word any more. */
   readonly withCredentials: boolean;
-  /** Value of the header, goes along only with credentials on. */
+  /** Value of the header; `undefined` with credentials off. */
   readonly authorization: string | undefined;
   /** A retry or the next hop of a redirect: it has waited for its turn before. */
   readonly continued: boolean;
@@ -194,7 +194,7 @@ function headersOf(caller: Caller, { ask, withCredentials, authorization }: Call
   headers['user-agent'] = caller.userAgent;
   headers.via = headers.via === undefined ? `1.1 ${caller.via}` : `${headers.via}, 1.1 ${caller.via}`;
   if (ask.requestId !== undefined) headers['x-request-id'] = ask.requestId;
-  if (withCredentials && authorization !== undefined) headers.authorization = authorization;
+  if (authorization !== undefined) headers.authorization = authorization;
   return headers;
 }
 

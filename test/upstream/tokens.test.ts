@@ -614,6 +614,7 @@ describe('a token server', () => {
     ['endless text', { body: Buffer.alloc(1_000_000, ' '), length: false }],
     ['coded bytes nobody asked for', { body: { token: 'abc' }, coding: 'gzip' }],
     ['a page that is not there', { status: 404 }],
+    ['a token on a page that is not there', { status: 404, body: { token: 'abc' } }],
     ['a method that is not allowed', { status: 405 }],
     ['nothing new', { status: 304 }],
     ['a redirect to nowhere', { status: 302 }],
