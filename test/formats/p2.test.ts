@@ -274,6 +274,7 @@ describe('a document', () => {
     ['a reference without end', "<repository><properties><property name='a&amp'/></properties></repository>"],
     ['a reference to no character', "<repository><properties><property name='&#x110000;'/></properties></repository>"],
     ['a great depth', `<repository>${'<a>'.repeat(200)}${'</a>'.repeat(200)}</repository>`],
+    ['a long name', `<repository><${'a'.repeat(101)}/></repository>`],
     ['another encoding', "<?xml version='1.0' encoding='UTF-16'?><repository/>"],
     ['nothing but an instruction', "<?xml version='1.0'?>"],
   ])('is none with %s', (_name, xml) => {

@@ -17,7 +17,7 @@ export interface Tag {
 }
 
 export interface Attribute {
-  /** Without prefix, as p2 reads it. */
+  /** Without prefix, as p2 reads it; as bytes are, which is enough to compare it with names of p2's. */
   readonly name: string;
   /** With references replaced. */
   readonly value: string;
@@ -37,8 +37,9 @@ const lessThan = 0x3c;
 const greaterThan = 0x3e;
 const slash = 0x2f;
 const equals = 0x3d;
-/** Deeper than any document of p2's; each level costs memory. */
+/** Deeper and longer than anything of p2's: paths are made of them. */
 const maxDepth = 100;
+const maxNameBytes = 100;
 const encodings = /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i;
 const named: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 
@@ -94,10 +95,9 @@ function spanAt(bytes: Buffer, at: number): Span | undefined {
     throw new Error(`the XML has an attribute without a value at byte ${nameFrom}`);
   }
   const from = quoteAt + 1;
-  const to = bytes.indexOf(quote, from);
-  if (to < 0 || bytes.subarray(from, to).includes(lessThan)) {
-    throw new Error(`the XML has a value without end at byte ${quoteAt}`);
-  }
+  let to = from;
+  while (bytes[to] !== quote && bytes[to] !== lessThan && to < bytes.length) to += 1;
+  if (bytes[to] !== quote) throw new Error(`the XML has a value without end at byte ${quoteAt}`);
   return { nameFrom, nameTo, from, to };
 }
 
@@ -123,7 +123,7 @@ export function attributesOf(bytes: Buffer, { kind, from }: Tag): Attribute[] {
   let span = spanAt(bytes, skipName(bytes, from + 1));
   while (span) {
     found.push({
-      name: withoutPrefix(bytes.toString('utf8', span.nameFrom, span.nameTo)),
+      name: withoutPrefix(bytes.toString('latin1', span.nameFrom, span.nameTo)),
       value: replaceReferences(bytes.toString('utf8', span.from, span.to)),
       from: span.from,
       to: span.to,
@@ -186,7 +186,8 @@ export function* tags(bytes: Buffer): Generator<Tag, void, undefined> {
     const isEnd = bytes[from + 1] === slash;
     const nameFrom = isEnd ? from + 2 : from + 1;
     const nameTo = skipName(bytes, nameFrom);
-    const name = bytes.toString('utf8', nameFrom, nameTo);
+    if (nameTo - nameFrom > maxNameBytes) throw new Error(`the XML has a name of ${nameTo - nameFrom} bytes`);
+    const name = bytes.toString('latin1', nameFrom, nameTo);
     const parent = open.at(-1);
     if (isEnd) {
       const to = skipBlanks(bytes, nameTo) + 1;
