@@ -109,7 +109,7 @@ export interface Route {
   readonly intent: (call: Call) => Intent | undefined;
 }
 
-export type Intent = Artifact | Document | Checksum | Change | Upload | Forward | Answer;
+export type Intent = Artifact | Document | Checksum | Excerpt | Change | Upload | Forward | Answer;
 
 /** Bytes the server never looks into. Streamed, never buffered. */
 export interface Artifact {
@@ -176,6 +176,8 @@ export interface DocumentType<T> {
   readonly limit: number;
   /** Content type of answers that pass through unencoded. Default: what upstream said. */
   readonly contentType?: string;
+  /** Clients take parts of it by range (an index that only grows); of the unpacked bytes. Default: they get all of it. */
+  readonly ranges?: boolean;
   /** Where upstream serves one document in several representations. Absent: it has one. */
   readonly representations?: Representations;
   /**
@@ -263,6 +265,21 @@ export interface Checksum {
   readonly kind: 'checksum';
   readonly of: Artifact | Document;
   readonly algorithm: Algorithm;
+}
+
+/** Something taken out of an artifact's bytes where upstream does not hand it out by itself (a wheel's METADATA). */
+export interface Excerpt {
+  readonly kind: 'excerpt';
+  readonly of: Artifact;
+  /** `undefined`: there is no such thing in it. Throws on bytes that are no such file. */
+  take(file: ReadableFile): Promise<Body | undefined>;
+}
+
+/** Bytes at hand, read piece by piece. */
+export interface ReadableFile {
+  readonly size: number;
+  /** At most `length` bytes; fewer only at the end. */
+  read(offset: number, length: number): Promise<Uint8Array>;
 }
 
 export interface Change {

@@ -46,6 +46,8 @@ export interface FoundArtifact {
   readonly isCurrent?: () => boolean;
   /** Complete and on disk: positional reads into the caller's buffer, bytes read returned. */
   readonly readInto?: (buffer: Uint8Array, position: number) => Promise<number>;
+  /** Of bytes that are arriving: when they are verified and stored, or could not be. Nobody has to listen. */
+  readonly landed?: Promise<unknown>;
   /** Tells the store that the bytes are in use although nobody opens them. */
   readonly touch?: () => void;
   /** Bytes [from, to), as they become available. A failure is thrown between chunks. */

@@ -102,7 +102,11 @@ async function attempt(context: DocumentContext, ask: DocumentAsk, asking: Askin
         ...(coding === 'identity' ? {} : { 'content-encoding': coding }),
       },
       outcome: worst(found),
-      body: { kind: 'bytes', bytes: made.bytes },
+      body: {
+        kind: 'bytes',
+        bytes: made.bytes,
+        ...(want.type.ranges && coding === 'identity' ? { ranges: true } : {}),
+      },
       etag,
       ...(lastModified === undefined ? {} : { lastModified }),
       checkedAt: Math.min(...found.map((one) => one.checkedAt)),

@@ -12,6 +12,7 @@ import type { Answer } from './answer.ts';
 import { answerArtifact, findDigest } from './artifact.ts';
 import type { Coding } from './derive.ts';
 import { answerDocument, type DocumentContext, notHere } from './document.ts';
+import { answerExcerpt } from './excerpt.ts';
 import { answerForward } from './forward.ts';
 
 export interface Request {
@@ -145,7 +146,7 @@ function match(repository: Repository, request: Request): Matched {
 
 function nameOf(intent: Intent): string | undefined {
   if (intent.kind === 'answer') return undefined;
-  return intent.kind === 'checksum' ? intent.of.name : intent.name;
+  return intent.kind === 'checksum' || intent.kind === 'excerpt' ? intent.of.name : intent.name;
 }
 
 /** What may be done follows from the kind of intent, so no format can forget it. */
@@ -154,6 +155,7 @@ function actionOf(intent: Intent): Action {
     case 'artifact':
     case 'document':
     case 'checksum':
+    case 'excerpt':
     case 'forward':
     case 'answer':
       return 'read';
@@ -211,6 +213,8 @@ async function run(
       });
     case 'checksum':
       return answerChecksum(context, repository, request, intent, asking);
+    case 'excerpt':
+      return answerExcerpt(repository, intent, asking, context.now);
     case 'forward':
       return answerForward(repository, intent, request, asking);
     case 'answer': {

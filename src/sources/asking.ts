@@ -2,6 +2,9 @@
 import { Problem } from '../core/problem.ts';
 import type { Asking } from '../core/source.ts';
 
+/** The URL of a path at the upstream; may have to ask the upstream where things are. */
+export type Locate = (path: string, asking: Asking) => Promise<string>;
+
 /** Only 200, 304, 404 and 410 say something about what was asked for; anything else must not look like a change or an absence. */
 export function refuseStatus(status: number, path: string, source: string): void {
   if (status === 200 || status === 304 || status === 404 || status === 410) return;

@@ -5,7 +5,7 @@ import type { Artifact, Checksums } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import type { Asking } from '../core/source.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
-import { aboutOf, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
 import { wholeBody } from './obtain.ts';
 
 type Headers = Readonly<Record<string, string | undefined>>;
@@ -14,7 +14,7 @@ export interface ToldParts {
   /** The upstream's name, for messages. */
   readonly id: string;
   readonly upstream: Upstream;
-  readonly locate: (path: string) => string;
+  readonly locate: Locate;
 }
 
 export interface Told {
@@ -44,7 +44,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
   ): Promise<Digest | undefined> {
     const reply = await upstream.ask({
       method: 'GET',
-      url: locate(file.path),
+      url: await locate(file.path, asking),
       headers: { 'accept-encoding': 'identity', ...viaOf(asking) },
       priority: asking.priority ?? 'client',
       requestId: asking.requestId,

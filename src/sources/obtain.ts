@@ -4,11 +4,11 @@ import { Problem } from '../core/problem.ts';
 import type { Asking } from '../core/source.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
 import { decodeBody } from '../upstream/coding.ts';
-import { viaOf } from './asking.ts';
+import { type Locate, viaOf } from './asking.ts';
 
 export interface ObtainParts {
   readonly upstream: Upstream;
-  readonly locate: (path: string) => string;
+  readonly locate: Locate;
 }
 
 export interface Obtained {
@@ -37,7 +37,7 @@ export async function obtain(
     const next = step(heard);
     if ('absent' in next) return undefined;
     if ('bytes' in next) {
-      const url = heard.at(-1)?.url ?? parts.locate(want.path);
+      const url = heard.at(-1)?.url ?? (await parts.locate(want.path, asking));
       return { bytes: next.bytes, url, ...(next.contentType === undefined ? {} : { contentType: next.contentType }) };
     }
     if (heard.length >= maxSteps) {
@@ -57,7 +57,8 @@ async function askFor(
   limitBytes: number,
   asking: Asking,
 ): Promise<Heard> {
-  const url = 'path' in ask ? withQuery(locate(ask.path), ask.query) : resolved(ask.url, from, upstream.name);
+  const url =
+    'path' in ask ? withQuery(await locate(ask.path, asking), ask.query) : resolved(ask.url, from, upstream.name);
   for (let isLast = false; ; isLast = true) {
     const reply = await upstream.ask({
       method,

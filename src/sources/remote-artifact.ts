@@ -18,7 +18,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
 import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
-import { aboutOf, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
 import { createTold } from './checksums.ts';
 import { openEntry } from './entry-blob.ts';
 import type { Learn, RemoteDocuments } from './remote-document.ts';
@@ -32,7 +32,7 @@ export interface RemoteArtifactOptions {
   readonly downloads: Downloads;
   readonly documents: RemoteDocuments;
   readonly learn: Learn;
-  readonly locate: (path: string) => string;
+  readonly locate: Locate;
   readonly freshness: FreshnessPolicy;
   readonly negativeTtlMs: number;
   readonly takedown: TakedownPolicy;
@@ -160,7 +160,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   async function targetOf(want: Artifact, asking: Asking): Promise<Target | undefined> {
     if (!want.describedBy) {
       return {
-        url: options.locate(want.path),
+        url: await options.locate(want.path, asking),
         linked: false,
         expected: want.digest ? [want.digest] : [],
         facts: factsOf(want, {}),
@@ -171,7 +171,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const { link } = looked;
     const expected = [...(want.digest ? [want.digest] : []), ...(link.digests ?? [])];
     return {
-      url: link.url ?? options.locate(want.path),
+      url: link.url ?? (await options.locate(want.path, asking)),
       linked: link.url !== undefined,
       expected,
       ...(link.size === undefined ? {} : { size: link.size }),
@@ -330,6 +330,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       ...(lastModified === undefined ? {} : { lastModified }),
       immutable: want.freshness !== 'revalidate',
       checkedAt: now(),
+      landed: download.done,
       read: (from, to) => download.read(from, to),
       close: () => {},
     };
@@ -587,7 +588,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     if (options.offline) return undefined;
     if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
     const target: Target = {
-      url: options.locate(want.path),
+      url: await options.locate(want.path, asking),
       linked: false,
       expected: want.digest ? [want.digest] : [],
       facts: {},

@@ -19,7 +19,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { DownloadFacts, Downloads } from '../upstream/download.ts';
-import { aboutOf, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
 import { obtain } from './obtain.ts';
 import { readAll } from './staged-bytes.ts';
@@ -37,7 +37,7 @@ export interface RemoteDocumentOptions {
   readonly store: Store;
   readonly downloads: Downloads;
   readonly learn: Learn;
-  readonly locate: (path: string) => string;
+  readonly locate: Locate;
   readonly freshness: FreshnessPolicy;
   readonly negativeTtlMs: number;
   readonly takedown: TakedownPolicy;
@@ -234,7 +234,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     const { want } = slot;
     const got = await obtain(options, want, step, asking);
     if (!got) {
-      const entry = await notThere(slot, 404, previous, options.locate(want.path));
+      const entry = await notThere(slot, 404, previous, await options.locate(want.path, asking));
       return { outcome: 'miss', held: { slot, entry } };
     }
     const { bytes, url, contentType } = got;
@@ -271,7 +271,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     const { type } = want;
     if (type.obtain)
       return askInSteps(slot, previous, (heard) => type.obtain?.(want, heard) ?? { absent: true }, asking);
-    const url = options.locate(want.path);
+    const url = await options.locate(want.path, asking);
     const conditional =
       asking.fresh !== 'unconditional' &&
       previous?.status === 200 &&

@@ -4,7 +4,7 @@ import type { Document, Format } from '../core/format.ts';
 import type { FreshnessPolicy, TakedownPolicy } from '../core/freshness.ts';
 import { encodePath } from '../core/path.ts';
 import { Problem } from '../core/problem.ts';
-import type { Source } from '../core/source.ts';
+import type { Asking, FoundDocument, Source } from '../core/source.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Downloads } from '../upstream/download.ts';
@@ -35,15 +35,38 @@ export interface RemoteOptions {
 /** Upstream statuses that mean "no such endpoint" rather than an answer to what was passed on. */
 const noEndpoint = new Set([404, 405, 410, 501]);
 
+/** What is read before anything else from an upstream, decoded once for as long as it stays the same. */
+function createDiscover(
+  format: Format,
+  upstream: string,
+  find: (want: Document, asking: Asking) => Promise<FoundDocument | undefined>,
+): (want: Document, asking: Asking) => Promise<unknown> {
+  let last: { readonly key: string; readonly value: unknown } | undefined;
+  return async (want, { fresh: _, lookingFor: __, ...asking }) => {
+    const found = await find(want, asking);
+    if (!found) {
+      const message = `The upstream "${upstream}" has no ${want.path}, which says where everything else is: it is no ${format.id} server, or its address is not right.`;
+      throw new Problem('upstream_invalid', message);
+    }
+    if (last?.key !== found.key) last = { key: found.key, value: want.type.decode(await found.bytes(), found.origin) };
+    return last.value;
+  };
+}
+
 export function createRemote(options: RemoteOptions): Source {
   const { upstream, format } = options;
   const base = upstream.url.replace(/\/+$/, '');
   const plain = (path: string): string => `${base}/${encodePath(path)}`;
-  const locate = (path: string): string =>
-    format.upstream?.locate?.(path, {
-      base,
-      ...(upstream.shortNames === undefined ? {} : { shortNames: upstream.shortNames }),
-    }) ?? plain(path);
+  const discover = createDiscover(format, upstream.name, (want, asking) => documents.find(want, asking));
+
+  async function locate(path: string, asking: Asking): Promise<string> {
+    const { upstream: at } = format;
+    if (!at?.locate) return plain(path);
+    const discovered = at.discover && path !== at.discover.path ? await discover(at.discover, asking) : undefined;
+    const { shortNames } = upstream;
+    return at.locate(path, { base, discovered, ...(shortNames === undefined ? {} : { shortNames }) });
+  }
+
   const shared = { ...options, locate };
   const documents = createRemoteDocuments({ ...shared, downloads: options.downloads.documents });
   const artifacts = createRemoteArtifacts({

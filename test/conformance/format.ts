@@ -133,6 +133,7 @@ function pathsIn(intent: Intent): string[] {
     case 'document':
       return [intent.path];
     case 'checksum':
+    case 'excerpt':
       return pathsIn(intent.of);
     case 'forward':
       return [intent.path.split('?')[0] ?? ''];
@@ -165,7 +166,7 @@ function documentsIn(intent: Intent): DocumentType<unknown>[] {
   if (intent.kind === 'artifact') {
     return [...(intent.describedBy ? [intent.describedBy.type] : []), ...(intent.reads ? [intent.reads] : [])];
   }
-  if (intent.kind === 'checksum') return documentsIn(intent.of);
+  if (intent.kind === 'checksum' || intent.kind === 'excerpt') return documentsIn(intent.of);
   return [];
 }
 
