@@ -249,6 +249,7 @@ async function finishUpstream(
   const ca = await authorities(name, settings, environment, path, complain, notes);
   const format = settings.format ?? known?.format;
   const { breaker } = settings;
+  const realms = [...(known?.realms ?? []), ...realmsOf(settings.realms, [...path, 'realms'], complain)];
   if (settings.auth && url.protocol === 'http:' && !isLoopback(url.hostname)) {
     notes.push(`upstream ${name}: its credentials travel unencrypted, because its address is http`);
   }
@@ -265,13 +266,18 @@ async function finishUpstream(
     retries: settings.retries,
     ...(proxy !== undefined && { proxy }),
     ...(ca !== undefined && { ca }),
-    hosts: [...(known?.hosts ?? []), ...upstreamHosts(settings.hosts, [...path, 'hosts'], complain)],
+    // A token server that is named may be asked wherever it is.
+    hosts: [
+      ...(known?.hosts ?? []),
+      ...upstreamHosts(settings.hosts, [...path, 'hosts'], complain),
+      ...realms.map((realm) => new URL(realm).host),
+    ],
     onlyHosts: settings.onlyHosts,
     namespaces: [
       ...new Set([url.host, ...(known?.namespaces ?? []), ...settings.namespaces.map((one) => one.toLowerCase())]),
     ],
     ...shortNamesOf(settings.shortNames ?? known?.shortNames),
-    realms: [...(known?.realms ?? []), ...realmsOf(settings.realms, [...path, 'realms'], complain)],
+    realms,
     breaker: {
       failures: breaker.failures,
       windowMs: breaker.window,

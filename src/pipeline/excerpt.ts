@@ -18,8 +18,8 @@ export async function answerExcerpt(
   let found = await find(repository, of, whole);
   if (!found.readInto) {
     // It is on its way: what is taken out of it must not be of bytes that nobody has checked yet.
-    for await (const _chunk of found.read());
     found.close();
+    await found.landed;
     found = await find(repository, of, whole);
   }
   try {
