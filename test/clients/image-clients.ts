@@ -43,11 +43,16 @@ export interface ImageClient {
   readonly takesArtifacts?: boolean;
   /** Images it cannot take, and why. */
   readonly without?: Readonly<Record<string, string>>;
+  /** What it prints when the mirror answers 502 or 503. */
+  readonly complains: RegExp;
   /** What stands between host and image, if the client does not choose that itself. */
   readonly mirrorPath: string;
   /** Below `folder`, which the caller removes after `close`. */
   start(folder: string, mirror: Mirror): Promise<Engine>;
 }
+
+/** Nothing leaves this machine: whoever turns from the mirror to Docker Hub hits a closed port. Loopback addresses need no proxy. */
+const nowhereElse = { HTTP_PROXY: 'http://127.0.0.1:9', HTTPS_PROXY: 'http://127.0.0.1:9' };
 
 const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -85,7 +90,7 @@ export function runProgram(
       [...args],
       {
         cwd: home,
-        env: { PATH: programPath, HOME: home, TMPDIR: home, ...env },
+        env: { PATH: programPath, HOME: home, TMPDIR: home, ...nowhereElse, ...env },
         timeout: 240_000,
         killSignal: 'SIGKILL',
         maxBuffer: 64 * 1024 * 1024,
@@ -105,7 +110,7 @@ async function mustRun(ran: Promise<Ran>): Promise<string> {
 }
 
 /** Settings that skopeo, podman and buildah share. `location` enforces the mirror: none of them goes anywhere else. */
-export async function containersSettings(home: string, mirror: Mirror): Promise<Record<string, string>> {
+async function containersSettings(home: string, mirror: Mirror): Promise<Record<string, string>> {
   const { host } = new URL(mirror.origin);
   const location = mirror.path === '' ? host : `${host}/${mirror.path}`;
   const settings = join(home, '.config/containers');
@@ -135,6 +140,7 @@ const skopeo: ImageClient = {
   programs: ['skopeo'],
   takesArtifacts: true,
   mirrorPath: 'acme/hub',
+  complains: /HTTP status: 50[23]/,
   async start(folder, mirror) {
     const env = await containersSettings(folder, mirror);
     async function copy(image: string): Promise<{ ran: Ran; to: string }> {
@@ -167,6 +173,7 @@ function storageClient(
     id,
     programs: [id],
     mirrorPath: 'acme/hub',
+    complains: /HTTP status: 50[23]/,
     async start(folder, mirror) {
       const env = await containersSettings(folder, mirror);
       const at = ['--storage-driver', 'vfs', '--root', join(folder, 'images'), '--runroot', join(folder, 'run')];
@@ -212,7 +219,7 @@ async function startDaemon(
   const log: string[] = [];
   const child: ChildProcess = spawn(program, [...args], {
     cwd: home,
-    env: { PATH: programPath, HOME: home, TMPDIR: home },
+    env: { PATH: programPath, HOME: home, TMPDIR: home, ...nowhereElse },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (piece: Buffer) => log.push(piece.toString()));
@@ -265,6 +272,7 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
     id: `containerd with ${form === 'path' ? 'a path before /v2' : form}`,
     programs: ['containerd', 'ctr'],
     mirrorPath: 'acme/hub',
+    complains: /: 50[23] (?:Bad Gateway|Service Unavailable)/,
     async start(folder, mirror) {
       const overridesPath = form === 'override_path';
       const below = mirror.path === '' ? '' : `/${mirror.path}`;
@@ -298,11 +306,11 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
         ctr('images', 'pull', '--hosts-dir', join(folder, 'hosts'), '--snapshotter', 'native', `docker.io/${image}`);
       return {
         async pull(image) {
-          const before = new Set((await mustRun(ctr('content', 'ls', '-q'))).split('\n'));
           await mustRun(pull(image));
           const listed = await mustRun(ctr('images', 'ls', `name==docker.io/${image}`));
           const [, type, digest] = /^docker\.io\S+\s+(\S+)\s+(\S+)/m.exec(listed) ?? [];
-          const content = (await mustRun(ctr('content', 'ls', '-q'))).split('\n').filter((one) => !before.has(one));
+          // Of images pulled before as well: two engines that pulled the same ones have the same.
+          const content = (await mustRun(ctr('content', 'ls', '-q'))).trim().split('\n');
           return [`${type} ${digest}`, ...content.sort()];
         },
         tryToPull: pull,
@@ -321,6 +329,8 @@ const docker: ImageClient = {
   programs: ['dockerd', 'docker'],
   without: { 'acme/zstd:1': 'it knows zstd from version 23 on' },
   mirrorPath: '',
+  // After any trouble with a mirror it goes to Docker Hub, and tells only of that.
+  complains: /registry-1\.docker\.io/,
   async start(folder, mirror) {
     const sockets = await socketFolder();
     const socket = `unix://${join(sockets, 'd')}`;

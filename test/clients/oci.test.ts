@@ -1,13 +1,21 @@
 /** Every program that pulls images does so through Larder from a registry like Docker Hub: cold, warm, and when the registry is gone. */
-import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { verify } from 'node:crypto';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { selfSigned } from '../support/certificate.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type Answer, type AskOptions, ask } from '../support/http.ts';
 import { type Larder, startLarder } from '../support/larder.ts';
-import { digestOf, type ImageName, type Images, mediaTypes, smallImages } from '../support/oci-images.ts';
+import {
+  contentOf,
+  type Descriptor,
+  digestOf,
+  type ImageName,
+  type Images,
+  mediaTypes,
+  smallImages,
+} from '../support/oci-images.ts';
 import {
   type OciFault,
   type OciFaultKind,
@@ -17,16 +25,7 @@ import {
   startOciUpstream,
 } from '../support/oci-upstream.ts';
 import { eventually } from '../support/wait.ts';
-import {
-  containersSettings,
-  type Engine,
-  type ImageClient,
-  imageClients,
-  type Mirror,
-  missingPrograms,
-  type Ran,
-  runProgram,
-} from './image-clients.ts';
+import { type Engine, type ImageClient, imageClients, type Mirror, missingPrograms } from './image-clients.ts';
 
 const parts = missingPrograms('docker-registry', 'umoci', 'busybox');
 
@@ -151,6 +150,27 @@ describe.each(imageClients)('$id', (client) => {
     } finally {
       await upstream.start();
     }
+  });
+
+  test.skipIf(reason)(reason ?? 'says what is wrong with the registry, and pulls once it is right', async () => {
+    const wanted = ['library/pair:1'];
+    const direct = await pullAll(client, { origin: upstream.url, path: '' }, wanted);
+    const larder = await startHub({ source: { negativeTtl: '0s' } });
+    const engine = await startEngine(client, { origin: larder.url, path: client.mirrorPath });
+    for (const [kind, fault] of [
+      ['tag', { kind: 'forbidden' }],
+      ['tag', { kind: 'broken' }],
+      ['manifest', { kind: 'page' }],
+      ['cdn', { kind: 'wrong-bytes' }],
+    ] as const) {
+      upstream.fail(kind, fault);
+      const { code, output } = await engine.tryToPull('library/pair:1');
+      expect(code, `${kind} ${fault.kind}: ${output}`).not.toBe(0);
+      // A layer that proves wrong when most of it has gone out is an answer broken off.
+      expect(output).toMatch(kind === 'cdn' ? /50[23]|EOF|registry-1/ : client.complains);
+      upstream.heal();
+    }
+    expect({ 'library/pair:1': await engine.pull('library/pair:1') }).toEqual(direct);
   });
 
   test.skipIf(reason)(reason ?? 'pulls over TLS', async () => {
@@ -356,7 +376,7 @@ describe.skipIf(parts)(`an upstream's limits and credentials${parts ? ` (${parts
     expect(upstream.count('tag')).toBeGreaterThan(0);
   });
 
-  test('credentials go to the token server alone, and those of clients go nowhere', async () => {
+  test('credentials go to the registry and its token server alone, and those of clients go nowhere', async () => {
     const credentials = { username: 'larder', password: 'pass-of-upstream' };
     const from = await closing(startFilledUpstream({ credentials }));
     const larder = await startHub({ upstream: from, settings: { auth: credentials, realms: [from.tokenUrl] } });
@@ -377,9 +397,7 @@ describe.skipIf(parts)(`an upstream's limits and credentials${parts ? ` (${parts
     expect(shown('token')).toEqual([basic]);
     expect(shown('cdn')).toEqual([undefined]);
     expect(from.requests.filter(({ headers }) => headers.authorization === foreign)).toEqual([]);
-    for (const kind of ['tag', 'manifest', 'blob'] as const) {
-      for (const value of shown(kind)) expect(value ?? 'Bearer').toMatch(/^Bearer/);
-    }
+    expect(from.requests.filter(({ kind, headers }) => kind === 'blob' && headers.authorization === basic)).toEqual([]);
     // A token is asked for once for each name, not for each request.
     expect(from.count('token')).toBe(1);
   });
@@ -434,8 +452,8 @@ const wrongs: readonly Wrong[] = (['tag', 'manifest', 'blob', 'cdn'] as const).f
   { kind, fault: 'stalled', status: 503 },
   { kind, fault: 'page', status: 502 },
   { kind, fault: 'gone', status: 404 },
-  // A tag is asked for by HEAD, which has no body.
-  ...(kind === 'tag'
+  // A tag is asked for by HEAD, which has no body; blobs are elsewhere.
+  ...(kind === 'tag' || kind === 'blob'
     ? []
     : ([
         { kind, fault: 'wrong-bytes', status: kind === 'manifest' ? 502 : 0 },
@@ -445,7 +463,7 @@ const wrongs: readonly Wrong[] = (['tag', 'manifest', 'blob', 'cdn'] as const).f
 
 describe.skipIf(parts)(`an upstream in trouble${parts ? ` (${parts})` : ''}`, () => {
   function faultOf(kind: OciFaultKind): OciFault {
-    return kind === 'throttled' ? { kind, retryAfterSeconds: 7 } : { kind };
+    return kind === 'throttled' ? { kind, retryAfterSeconds: 1 } : { kind };
   }
 
   test.each(wrongs)(
@@ -517,38 +535,28 @@ describe.skipIf(parts)(`an upstream in trouble${parts ? ` (${parts})` : ''}`, ()
     const wanted = ['library/pair:1'];
     const direct = await pullAll(client, { origin: upstream.url, path: '' }, wanted);
     const larder = await startHub({ settings: { retries: 2 } });
+    const layer =
+      (await contentOf(images['library/pair'], images['library/pair'].tags[1] as Descriptor)).blobs.find(
+        ({ size }) => size > 500_000,
+      )?.digest ?? '';
     upstream.forget();
-    upstream.fail('cdn', { kind: 'cut', atBytes: 200_000 }, 1);
+    upstream.fail('cdn', { kind: 'cut', atBytes: 200_000 }, { times: 1, only: layer });
     expect(await pullAll(client, { origin: larder.url, path: client.mirrorPath }, wanted)).toEqual(direct);
+    const sent = upstream.requests.filter(({ kind, url }) => kind === 'cdn' && url.includes(layer));
+    expect(sent.map(({ headers }) => headers.range)).toEqual([undefined, 'bytes=200000-']);
   });
 });
 
-test('podman verifies a signature that came through Larder, and refuses another key', async (context) => {
-  const reason = parts ?? missingPrograms('podman');
-  context.skip(reason !== undefined, reason);
+test.skipIf(parts)(parts ?? 'a signature is found where cosign looks for it, and holds', async () => {
   const larder = await startHub();
-  async function pullWith(publicKey: string): Promise<Ran> {
-    const home = await mkdtemp(join(folder.path, 'signed-'));
-    const env = await containersSettings(home, { origin: larder.url, path: 'acme/hub' });
-    const name = 'docker.io/acme/signed';
-    const registries = join(home, '.config/containers/registries.d');
-    await mkdir(registries, { recursive: true });
-    const attachments = { docker: { [name]: { 'use-sigstore-attachments': true } } };
-    await writeFile(join(registries, 'signed.yaml'), JSON.stringify(attachments));
-    const keyPath = join(home, 'key.pub');
-    await writeFile(keyPath, publicKey);
-    const rule = { type: 'sigstoreSigned', keyPath, signedIdentity: { type: 'matchRepository' } };
-    const policy = { default: [{ type: 'reject' }], transports: { docker: { [name]: [rule] } } };
-    await writeFile(join(home, 'policy.json'), JSON.stringify(policy));
-    const at = ['--storage-driver', 'vfs', '--root', join(home, 'images'), '--runroot', join(home, 'run')];
-    const own = ['--cgroup-manager', 'cgroupfs', '--events-backend', 'file'];
-    const pull = ['pull', '-q', '--signature-policy', join(home, 'policy.json'), `${name}:1`];
-    return await runProgram('podman', [...at, ...own, ...pull], home, env);
-  }
-  const right = await pullWith(await readFile(join(images['acme/signed'].folder, 'cosign.pub'), 'utf8'));
-  expect(right.code, right.output).toBe(0);
-  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const wrong = await pullWith(publicKey.export({ type: 'spki', format: 'pem' }).toString());
-  expect(wrong.code).not.toBe(0);
-  expect(wrong.output).toMatch(/signature/i);
+  const { digest } = images['acme/signed'].tags[1] ?? { digest: '' };
+  const base = '/v2/acme/hub/acme/signed';
+  const manifest = await askWithToken(larder, `${base}/manifests/${digest.replace(':', '-')}.sig`);
+  expect(manifest.status).toBe(200);
+  const [layer] = (manifest.json() as { layers: { digest: string; annotations: Record<string, string> }[] }).layers;
+  const payload = await askWithToken(larder, `${base}/blobs/${layer?.digest}`);
+  const signature = Buffer.from(layer?.annotations['dev.cosignproject.cosign/signature'] ?? '', 'base64');
+  const key = await readFile(join(images['acme/signed'].folder, 'cosign.pub'), 'utf8');
+  expect(verify('sha256', payload.body, key, signature)).toBe(true);
+  expect(payload.json()).toMatchObject({ critical: { image: { 'docker-manifest-digest': digest } } });
 });

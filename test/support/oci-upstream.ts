@@ -54,6 +54,13 @@ export interface OciUpstreamOptions {
   readonly referrers?: boolean;
 }
 
+export interface FaultLimits {
+  /** Only so many requests. */
+  readonly times?: number;
+  /** Only requests whose URL holds this, such as a digest. */
+  readonly only?: string;
+}
+
 export interface OciUpstream {
   /** Of the registry; no trailing slash. */
   readonly url: string;
@@ -72,8 +79,8 @@ export interface OciUpstream {
   /** Blob transfers now running, and the most there were at once. */
   readonly mostTransfers: number;
   forget(): void;
-  /** For the next `times` requests of this kind, or until it is cleared. */
-  fail(kind: OciRequestKind, fault: OciFault, times?: number): void;
+  /** For requests of this kind until it is cleared; one fault per kind at a time. */
+  fail(kind: OciRequestKind, fault: OciFault, limits?: FaultLimits): void;
   /** Of all kinds; whoever is stalled gets the right answer. */
   heal(): void;
   /** What was handed out counts no longer. */
@@ -177,7 +184,7 @@ const limitOf = 'w=21600';
 export async function startOciUpstream(options: OciUpstreamOptions = {}): Promise<OciUpstream> {
   const registry = await startOciRegistry();
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  const faults = new Map<OciRequestKind, { readonly fault: OciFault; left: number }>();
+  const faults = new Map<OciRequestKind, { readonly fault: OciFault; readonly only: string; left: number }>();
   const tokens = new Map<string, Token>();
   let waiting: (() => void)[] = [];
   let requests: { -readonly [K in keyof OciRequest]: OciRequest[K] }[] = [];
@@ -186,9 +193,9 @@ export async function startOciUpstream(options: OciUpstreamOptions = {}): Promis
   let transfers = 0;
   let mostTransfers = 0;
 
-  function takeFault(kind: OciRequestKind): OciFault | undefined {
+  function takeFault(kind: OciRequestKind, incoming: IncomingMessage): OciFault | undefined {
     const found = faults.get(kind);
-    if (!found) return undefined;
+    if (!found || !incoming.url?.includes(found.only)) return undefined;
     found.left -= 1;
     if (found.left <= 0) faults.delete(kind);
     return found.fault;
@@ -403,7 +410,7 @@ export async function startOciUpstream(options: OciUpstreamOptions = {}): Promis
     note(target.kind, incoming, response);
     const may = mayRead(incoming, target.name);
     if (may !== 'yes') return challenge(response, target.name, may === 'not enough' ? 'invalid_token' : undefined);
-    const fault = takeFault(target.kind);
+    const fault = takeFault(target.kind, incoming);
     if (await failAtOnce(fault, response, target.name)) return;
     if (target.kind === 'tag' || target.kind === 'manifest') {
       if (incoming.method === 'GET') {
@@ -434,7 +441,7 @@ export async function startOciUpstream(options: OciUpstreamOptions = {}): Promis
   async function answerToken(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     note('token', incoming, response);
     const url = new URL(incoming.url ?? '', 'http://127.0.0.1');
-    const fault = takeFault('token');
+    const fault = takeFault('token', incoming);
     if (await failAtOnce(fault, response, '')) return;
     if (incoming.method !== 'GET' || url.pathname !== '/token') return send(response, 404, errorBody('UNKNOWN', 'no'));
     if (url.searchParams.get('service') !== 'registry.test')
@@ -463,7 +470,7 @@ export async function startOciUpstream(options: OciUpstreamOptions = {}): Promis
   async function answerCdn(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     note('cdn', incoming, response);
     const [, name = '', digest = ''] = /^\/(.+)\/(sha256:[0-9a-f]{64})\?verify=/.exec(incoming.url ?? '') ?? [];
-    const fault = takeFault('cdn');
+    const fault = takeFault('cdn', incoming);
     if (incoming.headers.authorization !== undefined) {
       const text = '<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>';
       return send(response, 400, text, { 'content-type': 'application/xml' });
@@ -518,8 +525,8 @@ export async function startOciUpstream(options: OciUpstreamOptions = {}): Promis
       blobBytesSent = 0;
       mostTransfers = transfers;
     },
-    fail(kind, fault, times = Number.POSITIVE_INFINITY) {
-      faults.set(kind, { fault, left: times });
+    fail(kind, fault, limits = {}) {
+      faults.set(kind, { fault, only: limits.only ?? '', left: limits.times ?? Number.POSITIVE_INFINITY });
     },
     heal,
     revokeTokens: () => tokens.clear(),
