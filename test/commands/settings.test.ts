@@ -19,7 +19,7 @@ const mirror: Setting = {
 const mirrors: Setting = { table: 'registry."docker.io"', key: 'mirrors', value: ['l/acme/hub'] };
 const bun: Setting = { table: 'install', key: 'registry', value: { url: 'http://l/', token: '$T' } };
 
-const xmlMark = '    <!-- set by larder setup, which takes it back with --undo -->';
+const xmlMark = '    <!-- set by larder setup, which takes it back with undo -->';
 const mirrorLines =
   '    <mirror>\n      <id>larder</id>\n      <mirrorOf>*</mirrorOf>\n      <url>http://l/?a&amp;b</url>\n    </mirror>';
 

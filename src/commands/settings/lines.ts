@@ -13,8 +13,8 @@ export interface Syntax {
   place(lines: readonly string[], setting: Setting): Place;
   /** Takes out what only said where settings belong that are gone, unless `old` had it. */
   dropEmpty?(lines: string[], old: readonly string[]): void;
-  /** What stands around a comment; a number sign before it if absent. */
-  readonly comment?: readonly [before: string, after: string];
+  /** A comment of one line; with a number sign in front if absent. */
+  comment?(text: string): string;
 }
 
 export interface Place {
@@ -30,16 +30,18 @@ export interface Span {
   readonly to: number;
 }
 
-/** Says whose it is. */
-export const markText = 'set by larder setup, which takes it back with --undo';
+const owner = 'set by larder setup,';
 
-function markOf({ comment: [before, after] = ['# ', ''] }: Syntax): string {
-  return `${before}${markText}${after}`;
+/** Says whose it is. */
+export const markText = `${owner} which takes it back with --undo`;
+
+function markOf(syntax: Syntax): string {
+  return syntax.comment?.(markText) ?? `# ${markText}`;
 }
 
 /** Whether something in it is ours already. */
 export function isMarked(text: string): boolean {
-  return text.includes(markText);
+  return text.includes(owner);
 }
 
 interface Text {

@@ -113,7 +113,8 @@ function dropEmpty(lines: string[], old: readonly string[]): void {
 }
 
 export const xml: Syntax = {
-  comment: ['<!-- ', ' -->'],
+  // Two hyphens would end it.
+  comment: (text) => `<!-- ${text.replaceAll('--', '')} -->`,
   find(lines, { table, key }) {
     const text = lines.join('\n');
     const all = elementsOf(text);
