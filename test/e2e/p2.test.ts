@@ -37,7 +37,7 @@ async function site(source: object = { ttl: '1h' }, options: object = {}): Promi
 const archive = (entry: string, xml: string): Buffer => Buffer.from(writeZipEntry(entry, Buffer.from(xml)));
 
 function unpacked(answer: Answer, entry: string): string {
-  const xml = readZipEntry(answer.body, entry, { maxSizeBytes: 1e6, maxRatio: 100 });
+  const xml = readZipEntry(answer.body, entry, { maxSizeBytes: 1e7, maxRatio: 100 });
   return Buffer.from(xml ?? []).toString();
 }
 
@@ -138,6 +138,26 @@ describe('the artifacts document', () => {
     for (const answer of [packed, plain]) expect(answer.headers['last-modified']).toBe(lastModified);
     expect((await ask('/tools/artifacts.jar', 'HEAD')).headers['last-modified']).toBe(lastModified);
     expect(upstream.count(`/tools/artifacts.${ending}`)).toBe(1);
+  });
+
+  test('of a site with thousands of bundles checks each of them', async () => {
+    const { upstream, ask } = await site();
+    const many = Array.from({ length: 5000 }, (_, i) => ({
+      id: `com.acme.part${i}`,
+      version: '1.0.0',
+      properties: { 'download.checksum.sha-256': createHash('sha256').update(`${i}`).digest('hex') },
+    }));
+    const packed = archive('artifacts.xml', artifactsXml([...many, ...listed], foreignProperties));
+    expect(packed.length).toBeGreaterThan(128 * 1024);
+    upstream.at('/tools/artifacts.jar', { body: packed, lastModified });
+    upstream.at(bundlePath, { body: bundle });
+    upstream.at('/tools/plugins/com.acme.part77_1.0.0.jar', { body: '78' });
+    expect((await ask(bundlePath)).body).toEqual(bundle);
+    expect((await ask('/tools/plugins/com.acme.part77_1.0.0.jar')).status).toBe(502);
+    const answer = await ask('/tools/artifacts.jar');
+    expect(unpacked(answer, 'artifacts.xml')).toBe(artifactsXml([...many, ...listed]));
+    expect(answer.headers['last-modified']).toBe(lastModified);
+    expect(upstream.count('/tools/artifacts.jar')).toBe(1);
   });
 
   test('that is nowhere is missing, and that is asked once', async () => {
