@@ -154,6 +154,7 @@ describe('the artifacts document', () => {
     upstream.at('/tools/plugins/com.acme.part77_1.0.0.jar', { body: '78' });
     expect((await ask(bundlePath)).body).toEqual(bundle);
     expect((await ask('/tools/plugins/com.acme.part77_1.0.0.jar')).status).toBe(502);
+    expect((await ask('/tools/artifacts.xml')).text()).toBe(artifactsXml([...many, ...listed]));
     const answer = await ask('/tools/artifacts.jar');
     expect(unpacked(answer, 'artifacts.xml')).toBe(artifactsXml([...many, ...listed]));
     expect(answer.headers['last-modified']).toBe(lastModified);

@@ -177,9 +177,17 @@ describe('a document', () => {
       expect(Buffer.from(xml ?? []).toString()).toBe(servedContentXml);
       expect(content.encode(doc, 'xml', base)).toEqual({
         headers: { 'content-type': 'application/xml' },
-        bytes: Buffer.from(servedContentXml),
+        bytes: Uint8Array.from(Buffer.from(servedContentXml)),
       });
     }
+  });
+
+  it.each(['xml', 'jar'])('that was answered as %s and given away is still there', (variant) => {
+    const doc = content.decode(Uint8Array.from(Buffer.from(servedContentXml)), originOf('content.xml'));
+    const bytes = content.encode(doc, variant, base)?.bytes ?? Buffer.alloc(0);
+    structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
+    expect(bytes.byteLength).toBe(0);
+    expect(Buffer.from(content.encode(doc, 'xml', base)?.bytes ?? []).toString()).toBe(servedContentXml);
   });
 
   it.each([

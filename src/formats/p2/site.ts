@@ -75,7 +75,8 @@ function encode(entry: string, { xml, lastModified }: SiteDocument, variant: str
       'content-type': isArchive ? 'application/java-archive' : 'application/xml',
       ...(lastModified === undefined ? {} : { 'last-modified': lastModified }),
     },
-    bytes: isArchive ? writeZipEntry(entry, xml) : xml,
+    // A copy: a worker thread gives away what it answers, and keeps the document for the next question.
+    bytes: isArchive ? writeZipEntry(entry, xml) : Uint8Array.from(xml),
   };
 }
 
