@@ -29,7 +29,12 @@ export const command: Command = {
       value: 'URL',
       description: "Address of the repository or the server; else the configuration's.",
     },
-    repository: { type: 'string', short: 'r', value: 'ORG/NAME', description: 'Which one; else the first that fits.' },
+    repository: {
+      type: 'string',
+      short: 'r',
+      value: 'ORG/NAME',
+      description: 'Which one; else the first, or as many as the client can have.',
+    },
     registry: {
       type: 'string',
       value: 'NAME',
@@ -147,13 +152,13 @@ async function findSetups(): Promise<KnownSetup[]> {
 /** When only what is marked matters. */
 function anyTarget({ format }: KnownSetup): SetupTarget {
   const root = 'http://localhost';
-  return { url: `${root}/public/${format}`, root, repository: `public/${format}`, namespaces: [] };
+  return { url: `${root}/public/${format}`, root, repository: `public/${format}`, namespaces: [], others: [] };
 }
 
 async function targetOf(known: KnownSetup, input: Input): Promise<SetupTarget> {
   const registry = registryName(input);
   const found = await (input.text('url') === undefined ? fromConfig(known, input) : fromUrl(known, input));
-  return registry === undefined ? found : { ...found, namespaces: [registry] };
+  return registry === undefined ? found : { ...found, namespaces: [registry], others: [] };
 }
 
 function registryName(input: Input): string | undefined {
@@ -180,11 +185,15 @@ async function fromUrl({ format }: KnownSetup, input: Input): Promise<SetupTarge
     root,
     repository,
     namespaces: config ? namespacesOf(config, repository, format) : [],
+    others: [],
   });
   const repository = input.text('repository');
   if (repository !== undefined) return about(base, repository);
-  if (base === url.origin)
-    return about(base, (config && usual(repositoriesOf(config, format), format)) ?? `public/${format}`);
+  if (base === url.origin) {
+    const names = config ? repositoriesOf(config, format) : [];
+    const name = usual(names, format) ?? `public/${format}`;
+    return { ...about(base, name), others: config ? othersOf(config, names, name, format) : [] };
+  }
   const [, root, org, name] = /^(.*)\/([^/]+)\/([^/]+)$/.exec(url.pathname.replace(/\/+$/, '')) ?? [];
   if (root !== undefined) return about(`${url.origin}${root}`, `${org}/${name}`);
   return about(url.origin, base.slice(url.origin.length + 1));
@@ -211,12 +220,19 @@ async function fromConfig({ format, setup }: KnownSetup, input: Input): Promise<
     root,
     repository: name,
     namespaces: namespacesOf(config, name, format),
-    atRoot: (config.hosts[hostname] ?? config.hosts.default) === name,
+    others: input.text('repository') === undefined ? othersOf(config, names, name, format) : [],
+    atRoot: config.hosts[hostname] ?? config.hosts.default ?? '',
   };
 }
 
 function usual(names: readonly string[], format: string): string | undefined {
   return names.find((one) => one === `public/${format}`) ?? names[0];
+}
+
+function othersOf(config: Config, names: readonly string[], name: string, format: string): SetupTarget['others'] {
+  return names
+    .filter((one) => one !== name)
+    .map((repository) => ({ repository, namespaces: namespacesOf(config, repository, format) }));
 }
 
 /** What the first registry behind a repository is called; the names somebody chose come before the host of its address. */

@@ -22,8 +22,10 @@ export interface SetupTarget {
   readonly repository: string;
   /** What clients call the registry behind it; of one's own choice first, its own host among them. Empty: not known. */
   readonly namespaces: readonly string[];
-  /** Whether the host name alone leads to this repository; absent: not known. */
-  readonly atRoot?: boolean;
+  /** For clients that may have several at once: the format's further repositories, unless one was chosen. */
+  readonly others: readonly Pick<SetupTarget, 'repository' | 'namespaces'>[];
+  /** The repository that the host name alone leads to, `''` if none; absent: not known. */
+  readonly atRoot?: string;
   /** Name of the environment variable that holds a token. */
   readonly tokenVariable?: string;
 }

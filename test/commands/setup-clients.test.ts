@@ -157,8 +157,7 @@ orgs:
 
   it('is the one that the repository has its images from', async () => {
     const file = await configured('{ publicUrl: https://example.com }', '{}');
-    const hub = await told('podman', '--config', file);
-    expect(hub.files.map(({ user }) => user)).toEqual([
+    expect((await told('podman', '--config', file, '-r', 'acme/hub')).files.map(({ user }) => user)).toEqual([
       join(home, '.config/containers/registries.conf.d/larder-docker.io.conf'),
     ]);
     for (const name of ['acme/other', 'acme/all']) {
@@ -174,6 +173,36 @@ orgs:
     expect(docker.notes).toContain('docker pull example.com/acme/other/NAME');
   });
 
+  it('is every one, each from the first repository that has it, if none is chosen', async () => {
+    const file = await configured('{ publicUrl: https://example.com }', '{}');
+    const podman = await texts('podman', '--config', file);
+    expect([...podman.matchAll(/prefix = "(.*)"\nlocation = "(.*)"/g)].map(([, ...pair]) => pair)).toEqual([
+      ['docker.io', 'example.com/acme/hub'],
+      ['images.example.org', 'example.com/acme/other'],
+      ['registry.example.org', 'example.com/acme/other'],
+    ]);
+    expect((await told('containerd', '--config', file)).files).toHaveLength(3);
+    expect(await texts('buildkit', '--config', file)).toContain(
+      '[registry."images.example.org"]\nmirrors = ["example.com/acme/other"]\n',
+    );
+    expect(await texts('podman', '--config', file, '--url', 'https://larder.example.com')).toContain(
+      'location = "larder.example.com/acme/other"',
+    );
+  });
+
+  it("is Docker Hub's for Docker, whichever repository comes first", async () => {
+    const file = join(folder.path, 'larder.yaml');
+    const of = (remote: string): string => `{ format: oci, sources: [{ remote: ${remote} }] }`;
+    await writeFile(
+      file,
+      `server: { publicUrl: https://example.com }\norgs: { acme: { repositories: { ghcr: ${of('ghcr')}, hub: ${of('docker-hub')} } } }\n`,
+    );
+    const { files, notes } = await told('docker', '--config', file);
+    expect(files[0]?.text).toContain('["https://example.com"]');
+    expect(notes).toContain('docker pull example.com/acme/hub/library/alpine');
+    expect(notes.join('\n')).toContain('hosts: { "example.com": acme/hub }');
+  });
+
   it('is what --registry says', async () => {
     expect(await texts('podman', ...far, '--registry', 'GHCR.io')).toContain('prefix = "ghcr.io"');
     expect(await setup('podman', ...far, '--registry', '../etc')).toMatchObject({
@@ -185,8 +214,9 @@ orgs:
   it('is known of an address too, if the configuration has the repository', async () => {
     const file = await configured('{}', '{}');
     const args = ['--config', file, '--url', 'https://larder.example.com'];
-    expect(await texts('podman', ...args, '-r', 'acme/other')).toContain('prefix = "images.example.org"');
-    expect(await texts('podman', ...args)).toContain('location = "larder.example.com/acme/hub"');
+    const other = await texts('podman', ...args, '-r', 'acme/other');
+    expect(other).toContain('prefix = "images.example.org"');
+    expect(other).not.toContain('docker.io');
   });
 
   it('a host that leads there already needs no more', async () => {

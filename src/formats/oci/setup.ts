@@ -10,12 +10,33 @@ import {
 
 const dockerHub = 'docker.io';
 
-/** The registries whose images come from here. */
-function registries({ namespaces }: SetupTarget): readonly string[] {
+interface Mirror {
+  /** Of the registry whose images come from here. */
+  readonly name: string;
+  readonly repository: string;
+}
+
+function namesIn(namespaces: readonly string[]): readonly string[] {
   const names = namespaces.filter((name) => /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?$/.test(name));
-  if (names.length === 0) return [dockerHub];
   // Its further host names are in no image's name: clients write this one instead of them.
   return names.includes(dockerHub) ? names.filter((name) => !name.endsWith(`.${dockerHub}`)) : names;
+}
+
+/** Each registry once, from the first repository that has it. */
+function mirrorsOf(target: SetupTarget): readonly Mirror[] {
+  const { namespaces, repository, others } = target;
+  const known = namespaces.length > 0 ? namespaces : [dockerHub];
+  const found = new Map<string, Mirror>();
+  for (const one of [{ repository, namespaces: known }, ...others]) {
+    for (const name of namesIn(one.namespaces)) {
+      if (!found.has(name)) found.set(name, { name, repository: one.repository });
+    }
+  }
+  return [...found.values()];
+}
+
+function hubOf(target: SetupTarget): Mirror | undefined {
+  return mirrorsOf(target).find(({ name }) => name === dockerHub);
 }
 
 /** Host and port; clients always look for `/v2/` at its top. */
@@ -24,17 +45,18 @@ function hostOf({ root }: SetupTarget): string {
 }
 
 /** What image names begin with. */
-function prefixOf(target: SetupTarget): string {
-  return `${hostOf(target)}/${target.repository}`;
+function prefixOf(target: SetupTarget, repository = target.repository): string {
+  return `${hostOf(target)}/${repository}`;
 }
 
 function isPlain({ root }: SetupTarget): boolean {
   return root.startsWith('http:');
 }
 
-/** The same image by its full name. */
+/** An image by its full name. */
 function example(target: SetupTarget): string {
-  return registries(target).includes(dockerHub) ? `${prefixOf(target)}/library/alpine` : `${prefixOf(target)}/NAME`;
+  const hub = hubOf(target);
+  return hub ? `${prefixOf(target, hub.repository)}/library/alpine` : `${prefixOf(target)}/NAME`;
 }
 
 /** Registry clients know no sub-paths: what they ask of `/v2/` has to arrive as it is. */
@@ -52,9 +74,7 @@ function login(command: string, target: SetupTarget): readonly string[] {
 /** dockerd knows mirrors of Docker Hub only, and up to 28 refuses one with a path. */
 function docker(target: SetupTarget): SettingsFile[] {
   const settings: Setting[] = [
-    ...(registries(target).includes(dockerHub)
-      ? [{ key: 'registry-mirrors', value: [new URL(target.root).origin] }]
-      : []),
+    ...(hubOf(target) ? [{ key: 'registry-mirrors', value: [new URL(target.root).origin] }] : []),
     ...(isPlainRemote(target.root) ? [{ key: 'insecure-registries', value: [hostOf(target)] }] : []),
   ];
   const rootless = ({ DOCKER_HOST, XDG_CONFIG_HOME }: Readonly<Record<string, string | undefined>>) =>
@@ -64,16 +84,15 @@ function docker(target: SetupTarget): SettingsFile[] {
 
 function dockerNotes(target: SetupTarget): string[] {
   const { hostname } = new URL(target.root);
-  const mirrors = registries(target).includes(dockerHub);
-  const needsHost = mirrors && target.atRoot !== true;
+  const hub = hubOf(target);
   const condition = target.atRoot === undefined ? ', unless it does already' : '';
   return [
-    ...(needsHost
+    ...(hub && target.atRoot !== hub.repository
       ? [
-          `Docker asks a mirror without naming a repository, so Larder's configuration has to say${condition}: hosts: { "${hostname}": ${target.repository} }`,
+          `Docker asks a mirror without naming a repository, so Larder's configuration has to say${condition}: hosts: { "${hostname}": ${hub.repository} }`,
         ]
       : []),
-    ...(mirrors
+    ...(hub
       ? [
           `With a mirror Docker still goes to Docker Hub itself when Larder says no or is away; a full name keeps it here:`,
         ]
@@ -91,7 +110,7 @@ function tokenless({ tokenVariable }: SetupTarget): boolean {
 }
 
 /** Already all that stands before an image's name. */
-function mirrorUrl({ root, repository }: SetupTarget): string {
+function mirrorUrl({ root }: SetupTarget, { repository }: Pick<Mirror, 'repository'>): string {
   return JSON.stringify(`${root}/v2/${repository}`);
 }
 
@@ -100,21 +119,23 @@ function mirrorUrl({ root, repository }: SetupTarget): string {
  * the path is whole. containerd 1.6 takes no file without a `host`.
  */
 function containerd(target: SetupTarget): SettingsFile[] {
-  const url = mirrorUrl(target);
-  return registries(target).map((name) => ({
-    user: () => `/etc/containerd/certs.d/${name}/hosts.toml`,
-    syntax: 'whole',
-    comment: '#',
-    text: [
-      `server = ${url}`,
-      'override_path = true',
-      '',
-      `[host.${url}]`,
-      '  capabilities = ["pull", "resolve"]',
-      '  override_path = true',
-      '',
-    ].join('\n'),
-  }));
+  return mirrorsOf(target).map((mirror) => {
+    const url = mirrorUrl(target, mirror);
+    return {
+      user: () => `/etc/containerd/certs.d/${mirror.name}/hosts.toml`,
+      syntax: 'whole',
+      comment: '#',
+      text: [
+        `server = ${url}`,
+        'override_path = true',
+        '',
+        `[host.${url}]`,
+        '  capabilities = ["pull", "resolve"]',
+        '  override_path = true',
+        '',
+      ].join('\n'),
+    };
+  });
 }
 
 function containerdNotes(target: SetupTarget): string[] {
@@ -126,7 +147,7 @@ function containerdNotes(target: SetupTarget): string[] {
     ...(tokenVariable === undefined
       ? []
       : [
-          `The file can name no variable. For credentials, put below [host.${mirrorUrl(target)}.header] what this prints:`,
+          `The file can name no variable. For credentials, put below [host.${mirrorUrl(target, target)}.header] what this prints:`,
           `printf 'authorization = "Basic %s"\\n' "$(printf 'token:%s' "$${tokenVariable}" | base64 -w0)"`,
         ]),
   ];
@@ -135,15 +156,15 @@ function containerdNotes(target: SetupTarget): string[] {
 /** A file for each registry, so that those of several repositories stand side by side. `location` is no mirror: nothing else is asked. */
 function registriesConf(folder: string): (target: SetupTarget) => SettingsFile[] {
   return (target) =>
-    registries(target).map(
-      (name): OwnFile => ({
+    mirrorsOf(target).map(
+      ({ name, repository }): OwnFile => ({
         user: () => `${folder}/larder-${name}.conf`,
         syntax: 'whole',
         comment: '#',
         text: [
           '[[registry]]',
           `prefix = ${JSON.stringify(name)}`,
-          `location = ${JSON.stringify(prefixOf(target))}`,
+          `location = ${JSON.stringify(prefixOf(target, repository))}`,
           ...(isPlain(target) ? ['insecure = true'] : []),
           '',
         ].join('\n'),
@@ -161,10 +182,10 @@ function buildkit(target: SetupTarget): SettingsFile[] {
       user: () => '/etc/buildkit/buildkitd.toml',
       syntax: 'toml',
       settings: [
-        ...registries(target).map((name) => ({
+        ...mirrorsOf(target).map(({ name, repository }) => ({
           table: `registry.${JSON.stringify(name)}`,
           key: 'mirrors',
-          value: [prefixOf(target)],
+          value: [prefixOf(target, repository)],
         })),
         ...(isPlain(target) ? [{ table: `registry.${JSON.stringify(hostOf(target))}`, key: 'http', value: true }] : []),
       ],
