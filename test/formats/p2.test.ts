@@ -256,6 +256,11 @@ describe('a document', () => {
       "<properties size='1'>\n <property name='a'/>\n</properties>",
     ],
     ['references of a unit', '<units><references/></units>', undefined],
+    [
+      'line ends in values, as signatures have them',
+      "<properties><property name='p2.mirrorsURL'/><property name='pgp.signatures' value='-----&#10;Version:&#xD;&#10;a\tb\r\n'/></properties>",
+      "<properties><property name='pgp.signatures' value='-----&#10;Version:&#xD;&#10;a\tb\r\n'/></properties>",
+    ],
     ['references that are empty', '<references/><units/>', '<units/>'],
   ])('is edited by its tags: %s', (_name, inside, expected) => {
     expect(served(content, repository(inside), originOf('content.xml'))).toBe(repository(expected ?? inside));
