@@ -1,12 +1,15 @@
 /** Every example in the README and on the pages of the formats is run, in order, the way a reader would. */
 
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts';
+import type { FakeUpstream } from '../support/fake-upstream.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type LarderProcess, root, spawnLarder } from '../support/larder.ts';
+import { missingPrograms } from './image-clients.ts';
 import { findProgram, missing, run } from './package-managers.ts';
 
 interface Block {
@@ -52,6 +55,38 @@ function programsFor({ title, blocks }: Section): Record<string, string> {
   return Object.fromEntries(Object.entries(all).filter(([word]) => said.includes(word)));
 }
 
+/** Those that come with the system and not from the npm registry. */
+function missingSystemPrograms({ blocks }: Section): string | undefined {
+  const run = blocks.filter(({ notRun }) => notRun === undefined);
+  return run.some(({ code }) => /^skopeo\b/m.test(code)) ? missingPrograms('skopeo') : undefined;
+}
+
+/** As much of an image as clients look at without unpacking it. */
+function putImage(upstream: FakeUpstream, name: string, tag: string): void {
+  const put = (text: string): { digest: string; size: number } => {
+    const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
+    upstream.at(`/v2/${name}/blobs/${digest}`, { body: text, contentType: 'application/octet-stream' });
+    return { digest, size: text.length };
+  };
+  const contentType = 'application/vnd.oci.image.manifest.v1+json';
+  const kind = 'application/vnd.oci.image';
+  const diffIds = [`sha256:${'0'.repeat(64)}`];
+  const config = put(
+    JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } }),
+  );
+  const body = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: contentType,
+    config: { mediaType: `${kind}.config.v1+json`, ...config },
+    layers: [{ mediaType: `${kind}.layer.v1.tar`, ...put('a layer') }],
+  });
+  const { digest } = put(body);
+  const headers = { 'docker-content-digest': digest };
+  for (const reference of [tag, digest])
+    upstream.at(`/v2/${name}/manifests/${reference}`, { body, contentType, headers });
+  upstream.at(`/v2/${name}/tags/list`, { body: { name, tags: [tag] } });
+}
+
 let registry: FakeRegistry;
 let larder: LarderProcess;
 let folder: TemporaryFolder;
@@ -61,8 +96,14 @@ beforeAll(async () => {
   registry.publish({ name: 'left-pad', version: '1.3.0' });
   registry.upstream.at('/v1.0.0/tool.tar.gz', { body: 'a tool' });
   registry.upstream.at('/v1.0.0/tool.tar.gz.sha256', { body: 'its checksum' });
+  putImage(registry.upstream, 'library/alpine', '3.20');
   const tools = { format: 'generic', sources: [{ remote: 'inner' }] };
-  larder = await spawnLarder({ upstreamUrl: registry.url, repositories: { tools } });
+  const docker = { format: 'oci', sources: [{ remote: 'hub' }] };
+  larder = await spawnLarder({
+    upstreamUrl: registry.url,
+    upstreams: { hub: { url: registry.url, namespaces: ['docker.io'], shortNames: 'library' } },
+    repositories: { tools, docker },
+  });
   folder = await temporaryFolder('larder-docs');
 });
 
@@ -84,8 +125,10 @@ async function runSection(section: Section): Promise<void> {
   for (const { code, notRun } of section.blocks) {
     if (notRun !== undefined) continue;
     const script = join(place, 'block.sh');
-    const address = larder.url.replace('127.0.0.1', 'localhost');
-    await writeFile(script, `export PATH="${bin}:$PATH"\n${code.replaceAll('http://localhost:5273', address)}`);
+    await writeFile(
+      script,
+      `export PATH="${bin}:$PATH"\n${code.replaceAll('localhost:5273', `localhost:${larder.port}`)}`,
+    );
     const ran = await run('/bin/bash', ['-euo', 'pipefail', script], { folder: project, home });
     expect(ran, `${code}\n${ran.output}`).toMatchObject({ code: 0 });
   }
@@ -97,9 +140,11 @@ describe.each(pages)('%s', (page) => {
     for (const { code, notRun } of section.blocks)
       if (notRun !== undefined) test.skip(`${section.title}: ${code.split('\n')[0]} (${notRun})`, () => {});
     if (!runnable) continue;
-    const reason = Object.values(programsFor(section))
-      .map(missing)
-      .find((why) => why !== undefined);
+    const reason =
+      missingSystemPrograms(section) ??
+      Object.values(programsFor(section))
+        .map(missing)
+        .find((why) => why !== undefined);
     test.skipIf(reason)(`${section.title}${reason === undefined ? '' : `: ${reason}`}`, () => runSection(section));
   }
 });
