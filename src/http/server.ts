@@ -469,6 +469,7 @@ function answerHot(
   if (
     headers.via !== undefined ||
     headers['if-modified-since'] !== undefined ||
+    headers['if-unmodified-since'] !== undefined ||
     headers['content-length'] !== undefined
   )
     return false;

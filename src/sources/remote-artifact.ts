@@ -495,19 +495,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const { digest } = want;
     if (!digest || algorithmOf(digest) !== 'sha256' || options.format.digests.length > 0) return false;
     if (!store.blobs.has(digest) || options.downloads.find(keyFor(target, undefined))) return false;
-    const reply = await upstream.ask({
-      method: 'HEAD',
-      url: target.url,
-      linked: target.linked,
-      headers: {
-        'accept-encoding': 'identity',
-        ...viaOf(asking),
-        ...(want.accept === undefined ? {} : { accept: want.accept }),
-      },
-      requestId: asking.requestId,
-      ...aboutOf(want),
-    });
-    reply.discard();
+    const reply = await askHead(want, target, undefined, asking);
     if (reply.status !== 200) return false;
     refuseType(want, reply.headers, reply.url);
     const blob = await store.blobs.open(digest);
