@@ -740,7 +740,42 @@ describe('the list of tags', () => {
   });
 
   it.each([404, 405, 410, 501])('is not there when upstream answers %i', (status) => {
-    expect(look(tagList, path, () => ({ status })).end).toBe('absent');
+    expect(look(tagList, path, () => ({ status }))).toEqual({ steps: [first], end: 'absent' });
+  });
+
+  const thousand = Array.from({ length: 1000 }, (_, n) => `t${n}`);
+  it.each<[string, Reply]>([
+    ['refuses the number', { status: 400 }],
+    ['obeys it and does not say how to go on', page(thousand)],
+  ])('is asked for without a number where upstream %s', (_name, reply) => {
+    const got = look(tagList, path, ({ ask }) => {
+      if ('path' in ask && ask.query === 'n=1000') return reply;
+      return 'path' in ask && ask.query === undefined
+        ? page([...thousand, 'z'], `</v2/${path}?last=z>; rel="next"`)
+        : page(['zz']);
+    });
+    expect(got.steps).toEqual([first, `GET ${path}`, `GET ${path}?last=z`]);
+    expect(decoded(tagList, path, got).tags).toEqual([...thousand, 'z', 'zz'].sort());
+  });
+
+  it.each<[string, Reply]>([
+    ['a thousand and a next page', page(thousand, `</v2/${path}?last=t999&n=1000>; rel="next"`)],
+    ['more than asked for', page([...thousand, 'z'])],
+    ['less than asked for', page(thousand.slice(1))],
+  ])('is built upon a first page of %s', (_name, reply) => {
+    const got = look(tagList, path, (_step, n) => (n === 0 ? reply : page(['zz'])));
+    expect(got.steps).not.toContain(`GET ${path}`);
+    expect(decoded(tagList, path, got).tags.length).toBeGreaterThan(998);
+  });
+
+  it.each([400, 416])('is not known when upstream answers %i whatever is asked', (status) => {
+    expect(() =>
+      decoded(
+        tagList,
+        path,
+        look(tagList, path, () => ({ status })),
+      ),
+    ).toThrow(String(status));
   });
 
   it.each<[string, Reply, RegExp]>([
@@ -889,6 +924,7 @@ describe('referrers', () => {
       (n) => (n === 0 ? { status: 404 } : { headers: { 'content-type': imageIndex }, body: '{' }),
       /not JSON/,
     ],
+    ['a refusal instead of the tag', (n) => ({ status: n === 0 ? 404 : 400 }), /400/],
     [
       'nothing in the middle of the list',
       (n) => (n === 0 ? index([signature], `</v2/${path}?x=1>; rel="next"`) : { status: 404 }),

@@ -64,6 +64,7 @@ function fromTag({ path }: Document, reply: Heard | undefined): Step {
   const type = mediaTypeOf(reply.headers['content-type']);
   // Whoever answers a request for a manifest with a page answers for somebody else: nothing is known.
   if (reply.status === 200 && !isManifestType(type)) return unusable(`it came as ${type || 'nothing in particular'}`);
+  if (![200, 404, 405, 410, 501].includes(reply.status)) return unusable(`upstream answers ${reply.status}`);
   return { bytes: jsonBytes(indexOf([])) };
 }
 

@@ -2,7 +2,7 @@
 import type { Body, Call, Document, DocumentType, Heard, Step } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
 import { type Json, jsonBody, jsonBytes, parseJson, refuseUnusable, unusable } from './json.ts';
-import { nextPage } from './link-header.ts';
+import { nextLink, nextPage } from './link-header.ts';
 import { clientName, isTag, splitPath } from './name.ts';
 
 export interface TagList {
@@ -30,18 +30,36 @@ function inOrder(tags: Iterable<string>): string[] {
   return [...new Set(tags)].sort();
 }
 
+/** "Not here", and "no such thing here". */
+const absent: readonly number[] = [404, 405, 410, 501];
+
+/**
+ * Whether the first page can't be built upon: the number is refused, or obeyed by a registry that then does not say how to
+ * go on (GitHub's, once). Without a number such a registry gives all it has.
+ */
+function isMisled({ status, headers, bytes }: Heard): boolean {
+  if (status === 400) return true;
+  return status === 200 && nextLink(headers.link) === undefined && tagsIn(parseJson(bytes)).length === pageSize;
+}
+
 /** A list that is not whole is none: clients pick a version from it. */
 function obtain(want: Document, heard: readonly Heard[]): Step {
-  const last = heard.at(-1);
-  if (!last) return { ask: { path: want.path, query: `n=${pageSize}` }, accept: 'application/json' };
-  if (last.status !== 200) {
-    return heard.length === 1 ? { absent: true } : unusable(`upstream answers ${last.status} in the middle of it`);
-  }
+  const accept = 'application/json';
+  const [first] = heard;
+  if (!first) return { ask: { path: want.path, query: `n=${pageSize}` }, accept };
   try {
+    const pages = isMisled(first) ? heard.slice(1) : heard;
+    const last = pages.at(-1);
+    if (!last) return { ask: { path: want.path }, accept };
+    if (last.status !== 200) {
+      return pages.length === 1 && absent.includes(last.status)
+        ? { absent: true }
+        : unusable(`upstream answers ${last.status} to a part of it`);
+    }
     tagsIn(parseJson(last.bytes));
-    const next = nextPage(want, heard);
-    if (next) return { ask: next, accept: 'application/json' };
-    const tags = inOrder(heard.flatMap(({ bytes }) => tagsIn(parseJson(bytes))));
+    const next = nextPage(want, pages);
+    if (next) return { ask: next, accept };
+    const tags = inOrder(pages.flatMap(({ bytes }) => tagsIn(parseJson(bytes))));
     return { bytes: jsonBytes({ name: splitPath(want.path).name, tags }) };
   } catch (error) {
     return unusable(error instanceof Error ? error.message : String(error));
