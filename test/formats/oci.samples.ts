@@ -85,6 +85,7 @@ const wrongManifests = {
   'with layers that are none': bytesOf({ schemaVersion: 2, config, layers: ['layer'] }),
   'with layers in an object': bytesOf({ schemaVersion: 2, config, layers: {} }),
   'with a layer without digest': bytesOf({ schemaVersion: 2, config, layers: [{ mediaType: 'a/b', size: 1 }] }),
+  'with a layer without a type': bytesOf({ schemaVersion: 2, config, layers: [{ ...layer, mediaType: undefined }] }),
   'with a digest that is none': bytesOf({ schemaVersion: 2, config: { ...config, digest: '../../x' }, layers: [] }),
   'with a size that is none': bytesOf({ schemaVersion: 2, config: { ...config, size: -1 }, layers: [] }),
   'with a size in words': bytesOf({ schemaVersion: 2, config: { ...config, size: '6' }, layers: [] }),
