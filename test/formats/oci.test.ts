@@ -210,6 +210,8 @@ describe('writing', () => {
   it('is refused where an upload begins', () => {
     expect(errorAt('/library/alpine/blobs/uploads/', 'POST')).toEqual([405, 'UNSUPPORTED']);
     expect(errorAt(`/library/alpine/blobs/uploads/?mount=${sha256}&from=a`, 'POST')).toEqual([405, 'UNSUPPORTED']);
+    expect(errorAt('/Library/alpine/blobs/uploads/', 'POST')).toEqual([400, 'NAME_INVALID']);
+    expect(answered(intent('/library/alpine/blobs/uploads/', 'POST'))?.headers).toMatchObject({ allow: '' });
   });
 
   it.each([

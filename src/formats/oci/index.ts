@@ -27,6 +27,12 @@ function refuse(status: number, code: RegistryCode, message: string): Answer {
   return { kind: 'answer', body: errorBody(status, code, message) };
 }
 
+/** With the header that RFC 9110 wants of a 405, which is empty where no method is possible. */
+function refusePush(): Answer {
+  const body = errorBody(405, 'UNSUPPORTED', readOnly);
+  return { kind: 'answer', body: { ...body, headers: { ...body.headers, allow: '' } } };
+}
+
 /** The intent for a name that can be one, or the answer that it is none. */
 function named(call: Call, intent: (name: string) => Intent): Intent {
   const name = param(call, 'name');
@@ -126,7 +132,7 @@ const routes: readonly Route[] = [
     id: 'upload-start',
     method: 'POST',
     path: '/{name+}/blobs/uploads/',
-    intent: (call) => named(call, () => refuse(405, 'UNSUPPORTED', readOnly)),
+    intent: (call) => named(call, refusePush),
   },
   {
     id: 'upload',
