@@ -70,6 +70,7 @@ describe('reading XML', () => {
     const nested = (depth: number): Buffer => bytes('<a>'.repeat(depth) + '</a>'.repeat(depth));
     expect(() => readXml(nested(64))).not.toThrow();
     expect(() => readXml(nested(65))).toThrow('deeper than 64');
+    expect(() => readXml(bytes(`<a>${'<b/>'.repeat(100)}</a>`))).not.toThrow();
     expect(() => readXml(nested(3), { depth: 2 })).toThrow('deeper than 2');
     expect(() => readXml(bytes('<a><b/><b/></a>'), { elements: 3 })).not.toThrow();
     expect(() => readXml(bytes('<a><b/><b/></a>'), { elements: 2 })).toThrow('more than 2');

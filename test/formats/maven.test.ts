@@ -142,6 +142,7 @@ describe('a path', () => {
     expect(readFolder('com/acme/lib')).toEqual({ name: 'com.acme:lib' });
     expect(readFolder('com/acme/lib/1.0-SNAPSHOT')).toEqual({ name: 'com.acme:lib', version: '1.0-SNAPSHOT' });
     expect(readFolder('commons-io')).toEqual({ name: 'commons-io' });
+    expect(readFolder('lib/1.0-SNAPSHOT')).toEqual({ name: 'lib:1.0-SNAPSHOT' });
     expect(ask('/com/acme/lib/maven-metadata.xml')).toMatchObject({
       kind: 'document',
       path: 'com/acme/lib/maven-metadata.xml',
@@ -206,6 +207,12 @@ describe('the digests of a file', () => {
       { path: 'a/lib/1/lib-1.jar.sha512', algorithm: 'sha512' },
       { path: 'a/lib/1/lib-1.jar.md5', algorithm: 'md5' },
     ]);
+  });
+
+  it('are not looked for where their files would have names that are too long', () => {
+    const name = (length: number): string => `/a/${'x'.repeat(length)}`;
+    expect(file(name(505)).checksums?.files).toHaveLength(4);
+    expect(file(name(506)).checksums?.files).toEqual([]);
   });
 
   it.each(['asc', 'sigstore', 'sigstore.json'])('are not looked for beside a signature (.%s)', (extension) => {

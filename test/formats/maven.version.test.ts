@@ -62,6 +62,12 @@ it('sorts whatever upstream may write there', () => {
   expect(sortVersions(odd)).toHaveLength(odd.length);
 });
 
+it('looks at no more of a version than Maven 4 allows it to have', () => {
+  const long = `1${'.1'.repeat(128)}`;
+  expect(compareVersions(long, `${long}.1`)).toBe(0);
+  expect(compareVersions(long.slice(0, -2), long.slice(0, -4))).toBeGreaterThan(0);
+});
+
 it.each([
   ['1.0-SNAPSHOT', true],
   ['SNAPSHOT', true],
