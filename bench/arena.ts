@@ -1,4 +1,6 @@
 /** The upstream and the servers of one run, started when they are first needed. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Contender } from './contest.ts';
 import type { Usage } from './machine.ts';
 import { type Grounds, type PeerName, startPeer } from './peers.ts';
@@ -12,6 +14,8 @@ export interface Arena {
   /** Of one turn under load. */
   readonly seconds: number;
   server(peer: PeerName): Promise<Server>;
+  /** One of its own with nothing stored; once stopped, what it stored is gone. */
+  another(peer: PeerName): Promise<Server>;
   /** One line on standard error while it lasts. */
   say(what: string): void;
   usages(): Promise<ReadonlyMap<PeerName, Usage>>;
@@ -24,6 +28,7 @@ export function openArena(
   options: Pick<Arena, 'rounds' | 'seconds' | 'say'>,
 ): Arena {
   const servers = new Map<PeerName, Promise<Server>>();
+  const others: Promise<Server>[] = [];
   return {
     ...options,
     upstream,
@@ -34,6 +39,19 @@ export function openArena(
       const starting = startPeer(peer, grounds);
       servers.set(peer, starting);
       return starting;
+    },
+    async another(peer) {
+      const workFolder = join(grounds.workFolder, 'others', String(others.length));
+      const starting = startPeer(peer, { ...grounds, workFolder });
+      others.push(starting);
+      const server = await starting;
+      return {
+        ...server,
+        async stop() {
+          await server.stop();
+          await rm(workFolder, { recursive: true, force: true });
+        },
+      };
     },
     async usages() {
       const found = new Map<PeerName, Usage>();
@@ -46,7 +64,7 @@ export function openArena(
     },
     async close() {
       await Promise.all(
-        [...servers.values()].map((server) =>
+        [...servers.values(), ...others].map((server) =>
           server.then(
             (up) => up.stop(),
             // It never started, which its row has said already.

@@ -26,6 +26,33 @@ export function filler(length: number, seed: string): Buffer {
   return bytes;
 }
 
+export interface TypedBody {
+  readonly type: string;
+  readonly parts: readonly Buffer[];
+}
+
+/** A version of an artifact as it lies in a Maven repository, below its folder: jar, pom, and the digests beside them. */
+export function mavenFile(path: string): TypedBody | undefined {
+  const [, file = '', sidecar] = /^org\/example\/bench\/1\.0\/bench-1\.0\.(jar|pom)(\.sha1)?$/.exec(path) ?? [];
+  const bytes = file === 'jar' ? filler(sizes['300k'], 'jar') : file === 'pom' ? pom() : undefined;
+  if (!bytes) return undefined;
+  if (sidecar === undefined) return { type: file === 'jar' ? 'application/java-archive' : 'text/xml', parts: [bytes] };
+  return { type: 'text/plain', parts: [Buffer.from(createHash('sha1').update(bytes).digest('hex'))] };
+}
+
+/** Of 2 KB. */
+function pom(): Buffer {
+  const start = `<?xml version="1.0" encoding="UTF-8"?>
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>org.example</groupId>
+  <artifactId>bench</artifactId>
+  <version>1.0</version>
+  <description>`;
+  const end = '</description>\n</project>\n';
+  return Buffer.from(start + 'x'.repeat(2048 - start.length - end.length) + end);
+}
+
 const templates = new Map<number, Buffer>();
 
 /** The same length for every name, other bytes for every name. In two parts: making 20 MB anew would take longer than sending them. */

@@ -1,77 +1,90 @@
-/** What it costs that the first one to ask does so through Larder. */
+/** What it costs that the first one to ask does so through a server. */
 import { randomUUID } from 'node:crypto';
 import { Agent } from 'node:http';
-import type { Arena } from './arena.ts';
+import { type Arena, isPeer } from './arena.ts';
 import { coldVersions } from './bodies.ts';
-import { median, type Outcome, type Round } from './contest.ts';
-import { expectBody, type Probe, probe } from './probe.ts';
+import { type Contender, median, type Outcome, type Round } from './contest.ts';
+import { coldImage } from './image-bodies.ts';
+import { expectBody, expectLayer, type Probe, probe } from './probe.ts';
 import type { ColdRow, EarlyRow } from './rows.ts';
+import type { Place } from './server.ts';
+import { layersOf } from './upstream.ts';
 
-/** Where the same thing is found straight at the upstream and through Larder. */
+/** How the same thing is reached straight at the upstream and through a server. */
 interface Way {
-  readonly registry: string;
-  readonly files: string;
+  at(place: Place): string;
   readonly agent: Agent;
 }
 
 export async function measureCold(row: ColdRow, arena: Arena): Promise<Outcome[]> {
-  const larder = await arena.server('larder');
-  const straight = way(`${arena.upstream.url}/registry`, `${arena.upstream.url}/files`);
-  const through = way(larder.registry, larder.files ?? '');
+  const ways = new Map<Contender, Way>();
+  for (const contender of [...row.contest.against.map((other) => other.contender), 'larder' as const]) {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    ways.set(contender, { at: isPeer(contender) ? (await arena.server(contender)).at : arena.upstream.at, agent });
+  }
   const run = randomUUID();
   const whole: Round[] = [];
   const first: Round[] = [];
   let n = 0;
 
   async function ask(where: Way, kind: ColdRow = row): Promise<Probe> {
+    if (kind.what === 'layer') return askLayer(kind, `${run}-${n++}`, where, arena);
     const path = await freshPath(kind, `${run}-${n}`, n++, where);
-    const length = row.what === 'document' ? {} : { length: row.sizeBytes };
+    const length = kind.what === 'document' ? {} : { length: kind.sizeBytes };
     return expectBody(path, length, { agent: where.agent });
   }
 
   // The connections are there and the code is compiled, as on any day but the first.
-  const near = { ...row, latencyMs: 0, bytesPerMs: 0 };
-  for (let turn = 0; turn < row.requests * 5; turn++) for (const where of [straight, through]) await ask(where, near);
-  const asked = await arena.upstream.count();
+  const near = { ...row, sizeBytes: Math.min(row.sizeBytes, 20_000_000), latencyMs: 0, bytesPerMs: 0 };
+  for (let turn = 0; turn < row.requests * 5; turn++) for (const where of ways.values()) await ask(where, near);
+  const counted = row.what === 'layer' ? 'layers' : 'requests';
+  const asked = await arena.upstream.count(counted);
   for (let round = 1; round <= arena.rounds; round++) {
     arena.say(`${row.contest.title}: round ${round} of ${arena.rounds}`);
-    const probes: { straight: Probe[]; larder: Probe[] } = { straight: [], larder: [] };
+    const probes = new Map<Contender, Probe[]>([...ways.keys()].map((contender) => [contender, []]));
     for (let turn = 0; turn < row.requests; turn++) {
-      probes.straight.push(await ask(straight));
-      probes.larder.push(await ask(through));
+      for (const [contender, where] of ways) probes.get(contender)?.push(await ask(where));
     }
     whole.push(roundOf(probes, (each) => each.totalMs));
     first.push(roundOf(probes, (each) => each.firstByteMs));
   }
-  const passed = (await arena.upstream.count()) - asked;
-  if (passed < arena.rounds * row.requests * 2) throw new Error('Not every request reached the upstream: not cold.');
-  straight.agent.destroy();
-  through.agent.destroy();
+  const passed = (await arena.upstream.count(counted)) - asked;
+  const least = arena.rounds * row.requests * ways.size;
+  if (passed < least) throw new Error('Not every request reached the upstream: not cold.');
+  for (const { agent } of ways.values()) agent.destroy();
   return [
     { contest: row.contest, rounds: whole },
     { contest: row.firstByte, rounds: first },
+    ...(row.later ? [{ contest: row.later, rounds: first.map(laterThanStraight) }] : []),
   ];
 }
 
-function way(registry: string, files: string): Way {
-  return { registry, files, agent: new Agent({ keepAlive: true, maxSockets: 1 }) };
+function roundOf(probes: ReadonlyMap<Contender, readonly Probe[]>, of: (each: Probe) => number): Round {
+  return new Map([...probes].map(([contender, found]) => [contender, { value: median(found.map(of)) }]));
 }
 
-function roundOf(probes: Record<'straight' | 'larder', readonly Probe[]>, of: (each: Probe) => number): Round {
-  return new Map([
-    ['larder', { value: median(probes.larder.map(of)) }],
-    ['straight', { value: median(probes.straight.map(of)) }],
-  ]);
+function laterThanStraight(round: Round): Round {
+  const straight = round.get('straight')?.value ?? Number.NaN;
+  const others = [...round].filter(([contender]) => contender !== 'straight');
+  return new Map(others.map(([contender, { value }]) => [contender, { value: value - straight }]));
 }
 
 /** Something that nobody has asked for yet. */
 async function freshPath(row: ColdRow, id: string, n: number, where: Way): Promise<string> {
-  if (row.what === 'file') return `${where.files}/cold/${row.latencyMs}/${row.sizeBytes}/${row.bytesPerMs}/${id}`;
-  if (row.what === 'document') return `${where.registry}/fresh-${row.latencyMs}ms-${id}`;
+  if (row.what === 'file') return `${where.at('files')}/cold/${row.latencyMs}/${row.sizeBytes}/${row.bytesPerMs}/${id}`;
+  if (row.what === 'document') return `${where.at('registry')}/fresh-${row.latencyMs}ms-${id}`;
   // Clients read the packument before they ask for a tarball, so it is warm.
   const name = `cold-${row.latencyMs}ms-${id.slice(0, 8)}-${Math.floor(n / coldVersions)}`;
-  await expectBody(`${where.registry}/${name}`, {}, { agent: where.agent });
-  return `${where.registry}/${name}/-/${name}-1.0.${n % coldVersions}.tgz`;
+  await expectBody(`${where.at('registry')}/${name}`, {}, { agent: where.agent });
+  return `${where.at('registry')}/${name}/-/${name}-1.0.${n % coldVersions}.tgz`;
+}
+
+/** By its digest, which the upstream tells. */
+async function askLayer(row: ColdRow, id: string, where: Way, arena: Arena): Promise<Probe> {
+  const name = coldImage(row.sizeBytes, row.latencyMs, row.bytesPerMs, id);
+  const [layer] = await layersOf(arena.upstream, name);
+  if (!layer) throw new Error(`${name} has no layer.`);
+  return expectLayer(`${where.at('images')}/${name}/blobs/${layer.digest}`, layer.digest, where.agent);
 }
 
 /** The upstream sends half a body and waits; only when the client has a byte is it told to go on. */
@@ -80,7 +93,7 @@ export async function measureEarly(row: EarlyRow, arena: Arena): Promise<Outcome
   const rounds: Round[] = [];
   for (let n = 1; n <= arena.rounds; n++) {
     const id = randomUUID();
-    const got = await probe(`${larder.files}/halves/${id}`, {
+    const got = await probe(`${larder.at('files')}/halves/${id}`, {
       onFirstByte: () => arena.upstream.release(id),
       timeoutMs: 10_000,
     }).catch((error: unknown) => {

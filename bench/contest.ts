@@ -1,9 +1,9 @@
 /** What one line of the results is made of: the same thing done by Larder and by others, several times over. */
 
 /** Larder is `ours`; `straight` is asking the upstream without anything between. */
-export type Contender = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'straight';
+export type Contender = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry' | 'straight';
 
-export type Unit = 'req/s' | 'MB/s' | 'ms' | 's';
+export type Unit = 'req/s' | 'MB/s' | 'ms' | 's' | 'MB';
 
 /** Of Larder's value divided by the other's. */
 export type Target = { readonly atLeast: number } | { readonly atMost: number };
@@ -14,6 +14,8 @@ export interface Contest {
   readonly unit: Unit;
   /** Without a target the comparison is only shown. */
   readonly against: readonly { readonly contender: Contender; readonly target?: Target }[];
+  /** What Larder's own value must not exceed, whatever the others do; then there are no other targets. */
+  readonly limit?: number;
 }
 
 export interface Turn {

@@ -1,10 +1,11 @@
 /** `npm ci` of a project as people have them, from a warm server with a cold client. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import { type Arena, isPeer } from './arena.ts';
+import { clientFolder } from './client-folder.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
 import type { InstallRow } from './rows.ts';
 
@@ -29,12 +30,12 @@ export async function measureInstall(row: InstallRow, arena: Arena): Promise<Out
   const lockfile = await lockfileOf(arena);
   const names = ['larder' as const, ...row.contest.against.map((other) => other.contender)].filter(isPeer);
   const lanes = await Promise.all(names.map(async (name) => ({ name, server: await arena.server(name) })));
-  const folder = await clientFolder(arena);
+  const folder = await clientFolder(arena, 3e9);
   try {
     const counts = new Set<number>();
     for (const { name, server } of lanes) {
       arena.say(`${row.contest.title}: filling ${name}`);
-      counts.add((await install(row, lockfile, server.registry, folder)).packages);
+      counts.add((await install(row, lockfile, server.at('registry'), folder)).packages);
     }
     const asked = await arena.upstream.count();
     const rounds: Round[] = [];
@@ -45,7 +46,7 @@ export async function measureInstall(row: InstallRow, arena: Arena): Promise<Out
         // What the last one wrote goes to disk now, and not during the next one.
         await run('sync');
         const before = await server.usage();
-        const { seconds, packages } = await install(row, lockfile, server.registry, folder);
+        const { seconds, packages } = await install(row, lockfile, server.at('registry'), folder);
         const busy = ((await server.usage()).cpuMs - before.cpuMs) / 1000 / seconds;
         counts.add(packages);
         round.set(name, { value: seconds, busy });
@@ -75,18 +76,6 @@ async function install(
   const seconds = (performance.now() - startedAt) / 1000;
   const installed = JSON.parse(await readFile(join(folder, 'node_modules/.package-lock.json'), 'utf8')) as Lockfile;
   return { seconds, packages: Object.keys(installed.packages).length };
-}
-
-/**
- * Where npm writes its half gigabyte each time: in memory if there is enough of it. On a disk, making files is slow
- * for a minute after as many were deleted (ext4 does not reuse the numbers of files that were just deleted), which is
- * neither server's doing.
- */
-async function clientFolder(arena: Arena): Promise<string> {
-  const memory = await statfs('/dev/shm').catch(() => undefined);
-  const roomy = memory !== undefined && memory.bavail * memory.bsize > 3e9;
-  const parent = roomy ? '/dev/shm' : join(arena.workFolder, 'install');
-  return mkdtemp(join(parent, 'larder-bench-'));
 }
 
 /** The same for every server and both variants: made once in a run, straight from the upstream. */

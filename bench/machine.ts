@@ -1,6 +1,6 @@
 /** What the numbers came from, and on which core things run. */
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
@@ -49,6 +49,11 @@ export async function usageOf(pid: number): Promise<Usage> {
     }
   }
   return { cpuMs, residentBytes, peakBytes };
+}
+
+/** Its peak starts again from what it has now (proc(5), `clear_refs`). */
+export async function forgetPeakOf(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5');
 }
 
 function kibibytes(status: string, key: string): number {

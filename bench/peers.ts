@@ -8,7 +8,7 @@ import { freePort, type Server, startServer } from './server.ts';
 
 const run = promisify(execFile);
 
-export type PeerName = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio';
+export type PeerName = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry';
 
 export interface Grounds {
   /** Of the fake upstream. */
@@ -21,7 +21,7 @@ export interface Grounds {
 }
 
 /** Throws with what to install when the program is not there. */
-export async function versionOf(peer: PeerName | 'wrk' | 'npm'): Promise<string> {
+export async function versionOf(peer: PeerName | 'wrk' | 'npm' | 'skopeo'): Promise<string> {
   switch (peer) {
     case 'larder':
       return `Node ${process.versions.node}`;
@@ -30,6 +30,10 @@ export async function versionOf(peer: PeerName | 'wrk' | 'npm'): Promise<string>
       return said('nginx', ['-v'], /nginx\/(\S+)/, 'apt-get install nginx-light');
     case 'wrk':
       return said('wrk', ['-v'], /wrk (?:debian\/)?(\S+)/, 'apt-get install wrk');
+    case 'docker-registry':
+      return said('docker-registry', ['--version'], /docker-registry \S+ (\S+)/, 'apt-get install docker-registry');
+    case 'skopeo':
+      return said('skopeo', ['--version'], /version (\S+)/, 'apt-get install skopeo');
     case 'npm':
       return said('npm', ['--version'], /^(\d\S*)/m, 'apt-get install npm');
     case 'verdaccio':
@@ -84,6 +88,8 @@ export function startPeer(peer: PeerName, grounds: Grounds): Promise<Server> {
       return startNginx(grounds, 'nginx-open', 'open_file_cache max=10000 inactive=1h; open_file_cache_valid 1m;');
     case 'verdaccio':
       return startVerdaccio(grounds);
+    case 'docker-registry':
+      return startDockerRegistry(grounds);
   }
 }
 
@@ -98,16 +104,21 @@ async function startLarder(grounds: Grounds): Promise<Server> {
     upstreams: {
       'bench-registry': { url: `${grounds.upstreamUrl}/registry` },
       'bench-files': { url: `${grounds.upstreamUrl}/files` },
+      'bench-maven': { url: `${grounds.upstreamUrl}/maven`, format: 'maven' },
+      'bench-images': { url: grounds.upstreamUrl, format: 'oci' },
     },
     orgs: {
       bench: {
         repositories: {
           npm: { format: 'npm', sources: [{ remote: 'bench-registry', ttl: '1d' }] },
           files: { format: 'generic', sources: [{ remote: 'bench-files', ttl: '1d' }] },
+          maven: { format: 'maven', sources: [{ remote: 'bench-maven', ttl: '1d' }] },
+          images: { format: 'oci', sources: [{ remote: 'bench-images', ttl: '1d' }] },
         },
         access: [{ who: ['everyone'], may: ['read'] }],
       },
     },
+    hosts: { default: 'bench/images' },
   };
   await writeFile(configPath, stringify(config));
   return startServer({
@@ -117,8 +128,7 @@ async function startLarder(grounds: Grounds): Promise<Server> {
     folder,
     port,
     readyPath: '/readyz',
-    registryPath: '/bench/npm',
-    filesPath: '/bench/files',
+    places: { registry: '/bench/npm', files: '/bench/files', maven: '/bench/maven', images: '/v2' },
   });
 }
 
@@ -159,8 +169,7 @@ http {
     folder,
     port,
     readyPath: '/ready',
-    registryPath: '/registry',
-    filesPath: '/files',
+    places: { registry: '/registry', files: '/files', maven: '/maven' },
   });
 }
 
@@ -194,6 +203,36 @@ async function startVerdaccio(grounds: Grounds): Promise<Server> {
     folder,
     port,
     readyPath: '/-/ping',
-    registryPath: '',
+    places: { registry: '' },
+  });
+}
+
+/** Of every request it writes one line, as the others do: below `warn` it would write a second one. */
+async function startDockerRegistry(grounds: Grounds): Promise<Server> {
+  const folder = join(grounds.workFolder, 'docker-registry');
+  const port = await freePort();
+  const configPath = join(folder, 'config.yml');
+  await mkdir(folder, { recursive: true });
+  const config = {
+    version: 0.1,
+    log: { level: 'warn', accesslog: { disabled: false } },
+    storage: {
+      filesystem: { rootdirectory: join(folder, 'storage') },
+      cache: { blobdescriptor: 'inmemory' },
+      maintenance: { uploadpurging: { enabled: false } },
+    },
+    http: { addr: `127.0.0.1:${port}` },
+    proxy: { remoteurl: grounds.upstreamUrl },
+  };
+  await writeFile(configPath, stringify(config));
+  return startServer({
+    name: 'docker-registry',
+    command: 'docker-registry',
+    args: ['serve', configPath],
+    env: { OTEL_TRACES_EXPORTER: 'none' },
+    folder,
+    port,
+    readyPath: '/v2/',
+    places: { images: '/v2' },
   });
 }

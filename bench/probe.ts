@@ -17,6 +17,8 @@ export interface Probe {
 export interface ProbeOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly agent?: Agent;
+  /** Takes the body instead of having it kept. */
+  readonly onData?: (chunk: Buffer) => void;
   /** Called when the first bytes of the body are here. */
   readonly onFirstByte?: () => void;
   readonly timeoutMs?: number;
@@ -28,14 +30,13 @@ export function probe(url: string, options: ProbeOptions = {}): Promise<Probe> {
     const settings = { headers: options.headers ?? {}, ...(options.agent ? { agent: options.agent } : {}) };
     const request = get(url, settings, (response) => {
       const chunks: Buffer[] = [];
+      const take = options.onData ?? ((chunk: Buffer) => void chunks.push(chunk));
       let firstByteMs = 0;
-      response.on('data', (chunk: Buffer) => {
-        if (chunks.length === 0) {
-          firstByteMs = performance.now() - startedAt;
-          options.onFirstByte?.();
-        }
-        chunks.push(chunk);
+      response.once('data', () => {
+        firstByteMs = performance.now() - startedAt;
+        options.onFirstByte?.();
       });
+      response.on('data', take);
       response.on('error', reject);
       response.on('end', () => {
         const totalMs = performance.now() - startedAt;
@@ -66,5 +67,14 @@ export async function expectBody(
     throw new Error(`${url} sent ${got.body.length} bytes instead of ${want.length}.`);
   }
   if (want.sha256 !== undefined && sha256(got.body) !== want.sha256) throw new Error(`${url} sent wrong bytes.`);
+  return got;
+}
+
+/** A body too long to be kept, checked against the digest under which it was asked for. */
+export async function expectLayer(url: string, digest: string, agent?: Agent): Promise<Probe> {
+  const hash = createHash('sha256');
+  const got = await probe(url, { ...(agent ? { agent } : {}), onData: (chunk) => void hash.update(chunk) });
+  if (got.status !== 200) throw new Error(`${url} answered ${got.status}.`);
+  if (`sha256:${hash.digest('hex')}` !== digest) throw new Error(`${url} sent wrong bytes.`);
   return got;
 }

@@ -12,6 +12,7 @@ const names: Record<Contender, string> = {
   nginx: 'nginx `proxy_cache`',
   'nginx-open': 'nginx `proxy_cache` with `open_file_cache`',
   verdaccio: 'Verdaccio',
+  'docker-registry': '`docker-registry` as cache',
   straight: 'straight to the upstream',
 };
 
@@ -20,8 +21,9 @@ export interface Facts {
   readonly machine: readonly string[];
   readonly rounds: number;
   readonly seconds: number;
-  readonly usages: ReadonlyMap<Contender, Usage>;
 }
+
+type Usages = ReadonlyMap<Contender, Usage>;
 
 interface Cells {
   readonly what: string;
@@ -47,6 +49,17 @@ const head: Cells = {
   cost: 'CPU each',
 };
 
+/** Speed first, then memory: what the servers had, and what was measured of it. */
+export function tablesOf(contests: readonly Contest[], outcomes: readonly Outcome[], usages: Usages): string {
+  const speed = contests.filter(({ unit }) => unit !== 'MB');
+  const memory = contests.filter(({ unit }) => unit === 'MB');
+  return [
+    ...(speed.length > 0 ? [tableOf(speed, outcomes)] : []),
+    ...(usages.size > 0 ? [memoryTable(usages)] : []),
+    ...(memory.length > 0 ? [tableOf(memory, outcomes)] : []),
+  ].join('\n\n');
+}
+
 /** A line for each contest, measured or not, and each opponent. */
 export function tableOf(contests: readonly Contest[], outcomes: readonly Outcome[]): string {
   const known = new Map(outcomes.map((outcome) => [outcome.contest.id, outcome]));
@@ -66,7 +79,9 @@ function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
   const against = contest.against.length > 0 ? contest.against : [undefined];
   return against.map((other, n): Cells => {
     const what = n === 0 ? contest.title : '';
-    const target = other?.target ? written(other.target) : '';
+    const limit = n === 0 ? contest.limit : undefined;
+    const target =
+      limit !== undefined ? `≤ ${quantity(limit, contest.unit)}` : other?.target ? written(other.target) : '';
     const opponent = other ? names[other.contender] : '';
     if (!outcome) return { ...blank, what, against: opponent, target, verdict: notYet };
     const { rounds, note } = outcome;
@@ -79,7 +94,11 @@ function linesOf(contest: Contest, outcome: Outcome | undefined): Cells[] {
     const busy = pair.map((who) => `${Math.round(median(turnsOf(who, 'busy')) * 100)} %`);
     const cost = contest.unit === 'req/s' ? pair.map((who) => `${figure(microsecondsEach(rounds, who))} µs`) : [];
     const ratio = other && ratios(rounds, other.contender);
-    const verdict = ratio && other.target ? (reached(other.target, ratio.median) ? 'reached' : 'missed') : '';
+    const isReached =
+      limit !== undefined
+        ? median(turnsOf('larder', 'value')) <= limit
+        : ratio && other.target && reached(other.target, ratio.median);
+    const verdict = isReached === undefined ? '' : isReached ? 'reached' : 'missed';
     return {
       what: n === 0 && note ? `${what} (${note})` : what,
       ours: n === 0 ? value('larder') : '',
@@ -118,7 +137,7 @@ function quantity(value: number, unit: Unit): string {
   return `${value >= 1000 ? Math.round(value).toLocaleString('en-US') : figure(value)} ${unit}`;
 }
 
-export function memoryTable(usages: Facts['usages']): string {
+function memoryTable(usages: Usages): string {
   const lines = [...usages].map(
     ([who, { residentBytes, peakBytes }]) =>
       `| ${names[who]} | ${mebibytes(residentBytes)} | ${mebibytes(peakBytes)} |`,
@@ -131,7 +150,7 @@ function mebibytes(bytes: number): string {
 }
 
 /** @param before What the file holds now; its part below the marker is kept. */
-export function documentOf(facts: Facts, table: string, before: string | undefined): string {
+export function documentOf(facts: Facts, tables: string, before: string | undefined): string {
   const at = before?.indexOf(marker) ?? -1;
   const kept = before !== undefined && at !== -1 ? before.slice(at + marker.length).trim() : unwritten;
   return `# Results
@@ -147,11 +166,11 @@ Every server has one core for all its threads and processes, the load and the up
 are on, in files. nginx has one worker, \`sendfile\`, and a buffered log; the lines with \`open_file_cache\` are shown to
 know what is possible beyond the usual configuration. Files of 200 MB are read by \`bench/reader.ts\`, because wrk is slower than the
 servers there; everything else is asked by wrk with one thread. Status and length of every answer count, and its digest
-before and after; during warm rows the upstream is not asked once.
+before and after; during warm rows the upstream is not asked once. Only \`docker-registry\` (\`proxy.remoteurl\`, descriptors in memory) asks it for
+each tag, which is how it works. Manifests are those of ten images in turn; a client that is told to get a token asks for \`/v2/\` and for
+the token first. The growth of memory is the peak less what a Larder had that has only just started and served one small layer.
 
-${table}
-
-${memoryTable(facts.usages)}
+${tables}
 
 ${marker}
 

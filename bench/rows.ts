@@ -1,11 +1,12 @@
 /** Every line that the results have, with what it must reach. */
 import type { Contest } from './contest.ts';
+import type { Place } from './server.ts';
 
 interface WarmRow {
   readonly kind: 'warm';
   readonly contest: Contest;
-  /** Below the upstream's `/registry` or `/files`; the same for every server. `{lodash}` is the newest tarball of lodash. */
-  readonly place: 'registry' | 'files';
+  /** Where the path is found, the same for every server. `{lodash}` is the newest tarball of lodash. */
+  readonly place: Place;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly connections: number;
@@ -19,7 +20,9 @@ interface ColdRow {
   /** Total time, and time to the first byte. */
   readonly contest: Contest;
   readonly firstByte: Contest;
-  readonly what: 'file' | 'tarball' | 'document';
+  /** By how much that is later than straight from the upstream. */
+  readonly later?: Contest;
+  readonly what: 'file' | 'tarball' | 'document' | 'layer';
   readonly sizeBytes: number;
   readonly latencyMs: number;
   readonly bytesPerMs: number;
@@ -39,10 +42,38 @@ interface InstallRow {
   readonly resolved: boolean;
 }
 
-export type Row = WarmRow | ColdRow | EarlyRow | InstallRow;
-export type { ColdRow, EarlyRow, InstallRow, WarmRow };
+/** The big image, by skopeo into an empty folder. */
+interface PullRow {
+  readonly kind: 'pull';
+  readonly contest: Contest;
+}
+
+/** Manifests of the small images, one after the other, as clients of registries ask for them. */
+interface ManifestRow {
+  readonly kind: 'manifests';
+  readonly contest: Contest;
+  readonly by: 'tag' | 'digest';
+  /** One that all requests share, or a new one for each, with what clients ask to find out that they need it. */
+  readonly token: 'shared' | 'each';
+  readonly connections: number;
+}
+
+/** By how much a server's memory grows over pulls of one layer at once: first of one that it does not have, then again. */
+interface MemoryRow {
+  readonly kind: 'memory';
+  readonly contest: Contest;
+  readonly again: Contest;
+  readonly clients: number;
+  readonly sizeBytes: number;
+}
+
+export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow;
+export type { ColdRow, EarlyRow, InstallRow, ManifestRow, MemoryRow, PullRow, WarmRow };
 
 const abbreviated = { accept: 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' };
+
+/** As Maven 3.8 asks. Neither cache takes the first two for an order: how long things are fresh, its configuration says. */
+const asMaven = { 'cache-control': 'no-cache', pragma: 'no-cache', 'accept-encoding': 'gzip,deflate' };
 
 export const connectionCounts = [16, 64, 256] as const;
 
@@ -60,6 +91,22 @@ function overConnections(row: Omit<WarmRow, 'connections'>, counts: readonly num
 
 function againstNginx(id: string, title: string, unit: Contest['unit'], atLeast: number): Contest {
   return { id, title, unit, against: [{ contender: 'nginx', target: { atLeast } }, { contender: 'nginx-open' }] };
+}
+
+function manifests(by: ManifestRow['by'], token: ManifestRow['token'], title: string, target?: number): Row {
+  const against = { contender: 'docker-registry', ...(target ? { target: { atLeast: target } } : {}) } as const;
+  return {
+    kind: 'manifests',
+    by,
+    token,
+    connections: 16,
+    contest: {
+      id: `image-manifests-${by}${token === 'each' ? '-token' : ''}`,
+      title,
+      unit: 'req/s',
+      against: [against],
+    },
+  };
 }
 
 interface ColdCase {
@@ -109,6 +156,8 @@ const coldCases: readonly ColdCase[] = [
   { what: 'tarball', sizeBytes: 20_480, latencyMs: 0 },
   { what: 'document', sizeBytes: 2048, latencyMs: 0 },
 ];
+
+const coldLayer = 'Cold layer, 200 MB, upstream takes 20 ms and sends 1 Gbit/s';
 
 export const rows: readonly Row[] = [
   ...overConnections(
@@ -216,6 +265,89 @@ export const rows: readonly Row[] = [
       against: [],
     },
   },
+  ...overConnections(
+    {
+      kind: 'warm',
+      contest: againstNginx('maven-jar-300k', 'Warm jar, 300 KB, as Maven asks', 'req/s', 1),
+      place: 'maven',
+      path: '/org/example/bench/1.0/bench-1.0.jar',
+      headers: asMaven,
+      reader: 'wrk',
+      same: 'bytes',
+    },
+    [16, 64],
+  ),
+  ...overConnections(
+    {
+      kind: 'warm',
+      contest: againstNginx('maven-pom-2k', 'Warm pom, 2 KB, as Maven asks', 'req/s', 0.6),
+      place: 'maven',
+      path: '/org/example/bench/1.0/bench-1.0.pom',
+      headers: asMaven,
+      reader: 'wrk',
+      same: 'bytes',
+    },
+    [16, 64],
+  ),
+  {
+    kind: 'pull',
+    contest: {
+      id: 'image-pull-1g',
+      title: 'Warm pull of an image of 1 GB by skopeo',
+      unit: 's',
+      against: [{ contender: 'docker-registry', target: { atMost: 1.1 } }],
+    },
+  },
+  manifests('tag', 'shared', 'Ten small manifests again, by tag', 3),
+  manifests('digest', 'shared', 'Ten small manifests again, by digest', 3),
+  manifests('tag', 'each', 'The same by tag, with all that a client asks before it', undefined),
+  manifests('digest', 'each', 'The same by digest, with all that a client asks before it', undefined),
+  {
+    kind: 'cold',
+    what: 'layer',
+    sizeBytes: 200_000_000,
+    latencyMs: 20,
+    bytesPerMs: gigabitPerMs,
+    requests: 2,
+    contest: {
+      id: 'image-cold-layer',
+      title: `${coldLayer}: whole`,
+      unit: 'ms',
+      against: [{ contender: 'straight', target: { atMost: 1.2 } }, { contender: 'docker-registry' }],
+    },
+    firstByte: {
+      id: 'image-cold-layer-first',
+      title: `${coldLayer}: first byte`,
+      unit: 'ms',
+      against: [{ contender: 'straight' }, { contender: 'docker-registry' }],
+    },
+    later: {
+      id: 'image-cold-layer-later',
+      title: `${coldLayer}: first byte after upstream's`,
+      unit: 'ms',
+      limit: 100,
+      against: [{ contender: 'docker-registry' }],
+    },
+  },
+  {
+    kind: 'memory',
+    clients: 10,
+    sizeBytes: 1e9,
+    contest: {
+      id: 'image-memory-cold',
+      title: 'Growth while ten clients at once pull a layer of 1 GB that is not there yet',
+      unit: 'MB',
+      limit: 150,
+      against: [],
+    },
+    again: {
+      id: 'image-memory-warm',
+      title: 'Growth from the same start when they pull it again',
+      unit: 'MB',
+      limit: 150,
+      against: [],
+    },
+  },
   {
     kind: 'install',
     resolved: true,
@@ -240,5 +372,6 @@ export const rows: readonly Row[] = [
 
 /** In the order of the results. */
 export function contestsOf(row: Row): readonly Contest[] {
-  return row.kind === 'cold' ? [row.contest, row.firstByte] : [row.contest];
+  if (row.kind === 'cold') return [row.contest, row.firstByte, ...(row.later ? [row.later] : [])];
+  return row.kind === 'memory' ? [row.contest, row.again] : [row.contest];
 }

@@ -7,11 +7,14 @@ import { measureCold, measureEarly } from './cold.ts';
 import type { Outcome } from './contest.ts';
 import { measureInstall } from './install.ts';
 import { describeMachine, leaveServerCore } from './machine.ts';
+import { measureManifests } from './manifests.ts';
+import { measureMemory } from './memory.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { versionOf } from './peers.ts';
 import { summarise } from './profile.ts';
+import { measurePull } from './pull.ts';
 import { registryUrl } from './registry.ts';
-import { documentOf, memoryTable, tableOf } from './report.ts';
+import { documentOf, tablesOf } from './report.ts';
 import { contestsOf, type Row, rows } from './rows.ts';
 import { startUpstream } from './upstream.ts';
 import { measureWarm } from './warm.ts';
@@ -42,14 +45,14 @@ async function main(): Promise<number> {
   });
   try {
     const outcomes = await Promise.race([measureAll(options.rows, arena), stopped]);
-    const table = tableOf((options.write ? rows : options.rows).flatMap(contestsOf), outcomes);
+    const contests = (options.write ? rows : options.rows).flatMap(contestsOf);
     const usages = await arena.usages();
     const head = `${machine.join('\n')}\n${options.rounds} rounds, ${options.seconds} s a turn`;
-    process.stdout.write(`${head}\n\n${table}\n\n${memoryTable(usages)}\n`);
+    process.stdout.write(`${head}\n\n${tablesOf(contests, outcomes, usages)}\n`);
     if (options.write) {
       const before = await readFile(resultsPath, 'utf8').catch(() => undefined);
-      const facts = { date: new Date(), machine, rounds: options.rounds, seconds: options.seconds, usages };
-      await writeFile(resultsPath, documentOf(facts, table, before));
+      const facts = { date: new Date(), machine, rounds: options.rounds, seconds: options.seconds };
+      await writeFile(resultsPath, documentOf(facts, tablesOf(contests, outcomes, usages), before));
     }
     return outcomes.some((outcome) => 'failure' in outcome) ? 1 : 0;
   } finally {
@@ -83,6 +86,12 @@ function measure(row: Row, arena: Arena): Promise<Outcome[]> {
       return measureEarly(row, arena);
     case 'install':
       return measureInstall(row, arena);
+    case 'pull':
+      return measurePull(row, arena);
+    case 'manifests':
+      return measureManifests(row, arena);
+    case 'memory':
+      return measureMemory(row, arena);
   }
 }
 
@@ -93,7 +102,11 @@ async function programsFor(chosen: readonly Row[]): Promise<[string, string][]> 
   const programs = [
     ...(needed.has('nginx') || needed.has('nginx-open') ? ['nginx' as const] : []),
     ...(needed.has('verdaccio') ? ['verdaccio' as const] : []),
-    ...(chosen.some((row) => row.kind === 'warm' && row.reader === 'wrk') ? ['wrk' as const] : []),
+    ...(needed.has('docker-registry') ? ['docker-registry' as const] : []),
+    ...(chosen.some(({ kind }) => kind === 'pull') ? ['skopeo' as const] : []),
+    ...(chosen.some((row) => row.kind === 'manifests' || (row.kind === 'warm' && row.reader === 'wrk'))
+      ? ['wrk' as const]
+      : []),
     'npm' as const,
   ];
   const found = await Promise.allSettled(
@@ -108,7 +121,16 @@ async function openWorkFolder(options: Options): Promise<string> {
   if (options.workFolder === undefined) return mkdtemp(join(tmpdir(), 'larder-bench-'));
   const folder = resolve(options.workFolder);
   // Copies of the registry's answers may stay; what the servers stored belongs to an upstream on another port.
-  for (const part of ['larder', 'nginx', 'nginx-open', 'verdaccio', 'install', 'profile']) {
+  for (const part of [
+    'larder',
+    'nginx',
+    'nginx-open',
+    'verdaccio',
+    'docker-registry',
+    'others',
+    'install',
+    'profile',
+  ]) {
     await rm(join(folder, part), { recursive: true, force: true });
   }
   await mkdir(folder, { recursive: true });

@@ -4,16 +4,20 @@ import { once } from 'node:events';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cores, type Usage, usageOf } from './machine.ts';
+import { cores, forgetPeakOf, type Usage, usageOf } from './machine.ts';
+
+/** What the upstream has, each below a path of its own; images are where their clients look, below `/v2` at the root. */
+export type Place = 'registry' | 'files' | 'maven' | 'images';
 
 export interface Server {
   readonly name: string;
-  /** Where the same path means the same thing as at the upstream's `/registry`; no trailing slash. */
-  readonly registry: string;
-  /** The same for the upstream's `/files`. Absent: this server has no files. */
-  readonly files?: string;
+  /** Where the same path means the same thing as at the upstream; no trailing slash. Throws when this server has none of it. */
+  at(place: Place): string;
   usage(): Promise<Usage>;
+  /** From now on the peak is that of what follows. */
+  forgetPeak(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -27,8 +31,8 @@ interface Program {
   readonly port: number;
   /** Answers 200 when the server is ready. */
   readonly readyPath: string;
-  readonly registryPath: string;
-  readonly filesPath?: string;
+  /** Where the upstream's places are found here. */
+  readonly places: Partial<Readonly<Record<Place, string>>>;
 }
 
 /**
@@ -103,9 +107,25 @@ export async function startServer(program: Program): Promise<Server> {
   }
   return {
     name: program.name,
-    registry: url + program.registryPath,
-    ...(program.filesPath === undefined ? {} : { files: url + program.filesPath }),
+    at(place) {
+      const path = program.places[place];
+      if (path === undefined) throw new Error(`${program.name} has no ${place}.`);
+      return url + path;
+    },
     usage,
+    forgetPeak: () => forgetPeakOf(pid),
     stop,
   };
+}
+
+/** How long something takes, and the share of that time in which the server's core was in use. */
+export async function watched<T>(
+  server: Server,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly seconds: number; readonly busy: number }> {
+  const before = await server.usage();
+  const startedAt = performance.now();
+  const result = await work();
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { result, seconds, busy: ((await server.usage()).cpuMs - before.cpuMs) / 1000 / seconds };
 }

@@ -1,6 +1,7 @@
 /**
- * The program behind `startUpstream`: bodies of known length, a few made-up packages, fresh paths that nobody has asked
- * for before, and a local copy of whatever is asked of the real npm registry.
+ * The program behind `startUpstream`: bodies of known length, a few made-up packages, files of a Maven repository and
+ * container images, fresh paths that nobody has asked for before, and a local copy of whatever is asked of the real npm
+ * registry.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,9 +10,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import PQueue from 'p-queue';
-import { coldVersions, filler, fresh, type SizeName, sizes } from './bodies.ts';
+import { coldVersions, filler, fresh, mavenFile, type SizeName, sizes } from './bodies.ts';
+import { imageReplies } from './image-bodies.ts';
 import type { Order, Report } from './upstream.ts';
 
 interface Reply {
@@ -23,7 +27,8 @@ interface Reply {
 }
 
 async function serve(copyTo: string, copyFrom: string): Promise<void> {
-  let count = 0;
+  const counts = { requests: 0, layers: 0 };
+  const imageReply = imageReplies();
   let origin = '';
   const fetches = new PQueue({ concurrency: 8 });
   const halves = new Map<string, () => void>();
@@ -158,11 +163,14 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
       response.end(bytes.subarray(bytes.length / 2));
       return;
     }
-    const reply = path.startsWith('/files/')
+    if (path.startsWith('/v2/')) return image(path.slice('/v2/'.length), request, response);
+    const reply: Reply | undefined = path.startsWith('/files/')
       ? await file(path.slice('/files/'.length))
       : path.startsWith('/registry/')
         ? await registry(path.slice('/registry/'.length))
-        : undefined;
+        : path.startsWith('/maven/')
+          ? mavenFile(path.slice('/maven/'.length))
+          : undefined;
     if (!reply) {
       response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}');
       return;
@@ -174,13 +182,40 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
     }
     const length = reply.parts.reduce((sum, part) => sum + part.length, 0);
     response.writeHead(200, { 'content-type': reply.type, 'content-length': length });
-    if (reply.bytesPerMs) await pace(response, Buffer.concat(reply.parts), reply.bytesPerMs);
-    else for (const part of reply.parts) response.write(part);
+    if (reply.bytesPerMs) return send(response, paced(reply.parts, reply.bytesPerMs));
+    for (const part of reply.parts) response.write(part);
     response.end();
   }
 
+  async function image(path: string, { method }: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader('docker-distribution-api-version', 'registry/2.0');
+    if (path === '') {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      return;
+    }
+    const reply = imageReply(path);
+    if (!reply) {
+      response.writeHead(404, { 'content-type': 'application/json' }).end('{"errors":[{"code":"MANIFEST_UNKNOWN"}]}');
+      return;
+    }
+    const { digest, latencyMs, bytesPerMs } = reply;
+    if (method === 'GET' && path.includes('/blobs/')) counts.layers++;
+    await takeTime(String(latencyMs));
+    response.writeHead(200, {
+      'content-type': reply.type,
+      'content-length': reply.size,
+      'docker-content-digest': digest,
+      etag: `"${digest}"`,
+    });
+    if (method === 'HEAD') {
+      response.end();
+      return;
+    }
+    await send(response, bytesPerMs > 0 ? paced(reply.pieces(), bytesPerMs) : reply.pieces());
+  }
+
   const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
-    count++;
+    counts.requests++;
     answer(request, response).catch((error: unknown) => {
       process.stderr.write(`upstream of the bench: ${request.url}: ${String(error)}\n`);
       if (response.headersSent) response.destroy();
@@ -193,7 +228,7 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   const { port } = server.address() as AddressInfo;
   origin = `http://127.0.0.1:${port}`;
   process.on('message', (order: Order) => {
-    if (order.ask === 'count') process.send?.({ count } satisfies Report);
+    if (order.ask === 'count') process.send?.({ count: counts[order.of] } satisfies Report);
     else halves.get(order.id)?.();
   });
   // The bench that started this is gone: nothing is left to serve.
@@ -201,14 +236,25 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   process.send?.({ port } satisfies Report);
 }
 
+/** No faster than the client takes it. */
+async function send(response: ServerResponse, pieces: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<void> {
+  await pipeline(Readable.from(pieces), response).catch((error: unknown) => {
+    // Whoever leaves early says so by its own means.
+    if (!response.destroyed) throw error;
+  });
+}
+
 /** As a line of that speed would let it through. */
-async function pace(response: ServerResponse, bytes: Buffer, bytesPerMs: number): Promise<void> {
+async function* paced(pieces: Iterable<Buffer>, bytesPerMs: number): AsyncGenerator<Buffer> {
   const startedAt = performance.now();
-  for (let sent = 0; sent < bytes.length && !response.destroyed; ) {
-    await delay(1);
-    const due = Math.min(bytes.length, Math.floor((performance.now() - startedAt) * bytesPerMs));
-    response.write(bytes.subarray(sent, due));
-    sent = due;
+  let due = 0;
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += 65_536) {
+      const part = piece.subarray(at, at + 65_536);
+      due += part.length;
+      while ((performance.now() - startedAt) * bytesPerMs < due) await delay(1);
+      yield part;
+    }
   }
 }
 

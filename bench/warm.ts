@@ -1,12 +1,11 @@
 /** How fast a server gives away what it has. */
-import { performance } from 'node:perf_hooks';
 import { gunzipSync } from 'node:zlib';
 import { type Arena, isPeer } from './arena.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
 import { type Load, type Measured, readFast, wrk } from './load.ts';
 import { expectBody, type Probe, sha256 } from './probe.ts';
 import type { WarmRow } from './rows.ts';
-import type { Server } from './server.ts';
+import { type Server, watched } from './server.ts';
 
 interface Lane {
   readonly contender: Contender;
@@ -18,15 +17,14 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
   const path = row.path.includes('{lodash}')
     ? row.path.replace('{lodash}', await newestTarball(arena.upstream.url))
     : row.path;
-  const truth = await expectBody(`${arena.upstream.url}/${row.place}${path}`, {});
+  const truth = await expectBody(arena.upstream.at(row.place) + path, {});
   const lanes: Lane[] = [];
   const sizes: string[] = [];
   for (const contender of ['larder' as const, ...row.contest.against.map((other) => other.contender)]) {
     if (!isPeer(contender)) continue;
     const server = await arena.server(contender);
-    const base = row.place === 'files' ? server.files : server.registry;
-    if (base === undefined) throw new Error(`${contender} has no ${row.place}.`);
-    const warm = await warmUp(base + path, row, truth);
+    const url = server.at(row.place) + path;
+    const warm = await warmUp(url, row, truth);
     sizes.push(`${contender} ${warm.body.length} B`);
     // Chunks have a line each around them.
     const slackBytes = warm.headers['content-length'] === undefined ? 64 + Math.ceil(warm.body.length / 500) : 48;
@@ -34,7 +32,7 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
       contender,
       server,
       load: {
-        url: base + path,
+        url,
         headers: row.headers ?? {},
         connections: row.connections,
         seconds: arena.seconds,
@@ -96,12 +94,8 @@ async function newestTarball(upstreamUrl: string): Promise<string> {
 }
 
 async function turn(row: WarmRow, server: Server, load: Load): Promise<Turn> {
-  const before = await server.usage();
-  const startedAt = performance.now();
-  const measured = await take(row, load);
-  const elapsedMs = performance.now() - startedAt;
-  const busy = ((await server.usage()).cpuMs - before.cpuMs) / elapsedMs;
-  return { value: row.contest.unit === 'MB/s' ? measured.megabytesPerSecond : measured.requestsPerSecond, busy };
+  const { result, busy } = await watched(server, () => take(row, load));
+  return { value: row.contest.unit === 'MB/s' ? result.megabytesPerSecond : result.requestsPerSecond, busy };
 }
 
 function take(row: WarmRow, load: Load): Promise<Measured> {

@@ -103,7 +103,7 @@ describe('the table', () => {
 });
 
 describe('the file of results', () => {
-  const facts: Facts = { date: new Date(0), machine: [], rounds: 1, seconds: 1, usages: new Map() };
+  const facts: Facts = { date: new Date(0), machine: [], rounds: 1, seconds: 1 };
 
   it('keeps what people wrote below the marker, and only that', () => {
     const first = documentOf(facts, 'old table', undefined);
