@@ -80,37 +80,33 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
     }
   }
 
-  /** The one that usually is there alone; only where it is not, all others at once. */
-  async function any(want: Artifact, checksums: Checksums, asking: Asking): Promise<readonly Digest[]> {
-    const [first, ...others] = checksums.files.toSorted(
-      (a, b) => Number(b.algorithm === usual) - Number(a.algorithm === usual),
-    );
-    if (!first) return [];
-    const digest = await read(want, checksums, first, asking);
-    if (digest) return [digest];
-    const found = await Promise.all(others.map((file) => read(want, checksums, file, asking)));
-    return found.filter((one) => one !== undefined);
-  }
+  /** The one that usually is there first. */
+  const inOrder = ({ files }: Checksums): Checksums['files'] =>
+    files.toSorted((a, b) => Number(b.algorithm === usual) - Number(a.algorithm === usual));
 
   return {
-    before(want, asking, ahead) {
+    before(want, asking) {
       const { checksums } = want;
       if (!checksums) return async () => [];
-      const files = (): Promise<readonly Digest[]> => {
-        const asked = any(want, checksums, asking);
+      const [likely, ...others] = inOrder(checksums);
+      if (!likely) return async (headers) => checksums.fromHeaders?.(headers) ?? [];
+      const askLikely = (): Promise<Digest | undefined> => {
+        const asked = read(want, checksums, likely, asking);
         // Not looked at when upstream does not have the artifact either.
         asked.catch(() => undefined);
         return asked;
       };
-      let asked = ahead && !saysInHeaders ? files() : undefined;
+      let asked = saysInHeaders ? undefined : askLikely();
       return async (headers) => {
         const inHeaders = checksums.fromHeaders?.(headers) ?? [];
         saysInHeaders = inHeaders.length > 0;
         if (saysInHeaders) return inHeaders;
-        const told = asked ?? files();
+        const digest = await (asked ?? askLikely());
         // A second attempt with the bytes looks at the files anew as well.
         asked = undefined;
-        return told;
+        if (digest) return [digest];
+        const found = await Promise.all(others.map((file) => read(want, checksums, file, asking)));
+        return found.filter((one) => one !== undefined);
       };
     },
     async one(want, algorithm, asking) {
