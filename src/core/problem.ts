@@ -49,6 +49,8 @@ export interface ProblemOptions {
   readonly retryAfterSeconds?: number;
   /** Further response headers, such as a challenge. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** The last word of whoever is in trouble was that it has no such thing, and that word would still stand in for another. */
+  readonly wasAbsent?: boolean;
 }
 
 /**
@@ -60,11 +62,13 @@ export class Problem extends Error implements ProblemFacts {
   readonly code: Code;
   readonly retryAfterSeconds?: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly wasAbsent: boolean;
 
   constructor(code: Code, message: string, options: ProblemOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.headers = options.headers ?? {};
+    this.wasAbsent = options.wasAbsent ?? false;
     if (options.retryAfterSeconds !== undefined) this.retryAfterSeconds = options.retryAfterSeconds;
   }
 

@@ -17,6 +17,7 @@ interface Gathered {
 /**
  * Asks every source (or, where the kind can't merge, the first that has it). A source in trouble makes the whole
  * answer trouble, unless the repository says that the rest may answer: a merge without it would change what resolves.
+ * One that had no such document when it was last heard changes nothing by being away, as long as another has it.
  */
 export async function gather(repository: Repository, want: Document, asking: Asking): Promise<Gathered> {
   const sources = sourcesFor(repository.sources, want.name);
@@ -29,7 +30,8 @@ export async function gather(repository: Repository, want: Document, asking: Ask
     } catch (error) {
       if (!isTrouble(error)) throw error;
       if (error.code === 'offline') offline ??= error;
-      else if (repository.partial === 'refuse' || sources.length === 1) throw error;
+      else if (sources.length === 1) throw error;
+      else if (repository.partial === 'refuse' && !error.wasAbsent) throw error;
       else trouble ??= error;
       return [];
     }

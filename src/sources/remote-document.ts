@@ -454,6 +454,23 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     }
   }
 
+  /** Absence is an answer too: where upstream can't be asked again, the trouble says what its last word was. */
+  async function stillAbsent(want: Document, { entry }: Held, asking: Asking): Promise<FoundDocument | undefined> {
+    try {
+      const { refreshed, joined } = await refresh(want, undefined, asking);
+      return await settle(refreshed, joined);
+    } catch (error) {
+      if (!isTrouble(error) || !mayServeStale(entry, now(), options.freshness)) throw error;
+      const { code, message, headers, retryAfterSeconds } = error;
+      throw new Problem(code, message, {
+        cause: error,
+        headers,
+        wasAbsent: true,
+        ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+      });
+    }
+  }
+
   async function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundDocument | undefined> {
     const { gone, status } = held.entry;
     if (status !== 200 || isTakenDown(gone, options.takedown)) return undefined;
@@ -498,10 +515,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       const { refreshed, joined } = await refresh(want, held, { ...asking, fresh: 'unconditional' });
       return settle(refreshed, joined);
     }
-    if (held.entry.status !== 200) {
-      const { refreshed, joined } = await refresh(want, undefined, asking);
-      return settle(refreshed, joined);
-    }
+    if (held.entry.status !== 200) return stillAbsent(want, held, asking);
     if (state === 'revalidate-behind') {
       const stale = await found(held, 'stale');
       if (stale) {

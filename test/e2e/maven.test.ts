@@ -260,6 +260,13 @@ describe('checksums', () => {
     }
   });
 
+  it('are looked for in other algorithms only where the file itself is', async () => {
+    const scene = await mavenScene({ upstreams: [{}, {}] });
+    const { jar } = scene.portal.publish(library);
+    expect((await scene.get(jar)).status).toBe(200);
+    expect(scene.central.log().sort()).toEqual([`GET ${jar}`, `GET ${jar}.sha1`]);
+  });
+
   it('in headers save the request for their files', async () => {
     const scene = await mavenScene({ upstreams: [{ checksumHeaders: ['sha1'] }] });
     const first = scene.central.publish(library);
@@ -538,6 +545,24 @@ describe('metadata of several upstreams', () => {
     const whole = await scene.get(metadata);
     scene.portal.misbehave('metadata', '500');
     expect((await scene.get(metadata)).body).toEqual(whole.body);
+  });
+
+  it('is served when all of them are away, however old the word of one is that it has none', async () => {
+    const scene = await mavenScene({ ...three, source: { ttl: '0s', staleWhileRevalidate: '0s', negativeTtl: '0s' } });
+    const { metadata } = scene.portal.publish(library);
+    const before = await scene.get(metadata);
+    for (const { upstream } of [scene.central, scene.portal, scene.corporate]) await upstream.stop();
+    const stale = await scene.get(metadata);
+    expect(stale.status).toBe(200);
+    expect(stale.body).toEqual(before.body);
+    expect((await scene.get(`${metadata}.sha1`)).text()).toBe(hashOf(before.body, 'sha1'));
+  });
+
+  it('that none had is no absence while one of them is away', async () => {
+    const scene = await mavenScene({ ...three, source: { negativeTtl: '0s' } });
+    expectProblem(await scene.get('/com/acme/maven-metadata.xml'), 404);
+    await scene.corporate.upstream.stop();
+    expectProblem(await scene.get('/com/acme/maven-metadata.xml'), 503);
   });
 
   it('is not there when none has any', async () => {
