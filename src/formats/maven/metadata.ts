@@ -168,8 +168,8 @@ function merge(all: readonly Metadata[]): Metadata {
     groupId: firstOf(docs, 'groupId'),
     artifactId: firstOf(docs, 'artifactId'),
     version: firstOf(docs, 'version'),
-    latest: highest(versions ?? []) ?? firstOf(docs, 'latest'),
-    release: highestRelease(versions ?? []) ?? firstOf(docs, 'release'),
+    latest: versions?.at(-1) ?? firstOf(docs, 'latest'),
+    release: versions?.findLast((version) => !isSnapshot(version)) ?? firstOf(docs, 'release'),
     versions,
     lastUpdated: newest(docs.map(({ lastUpdated }) => lastUpdated)),
     snapshot: snapshots.reduce<Snapshot | undefined>(
