@@ -27,8 +27,8 @@ export interface Ran {
 
 /** One installation with nothing in it. */
 export interface Engine {
-  /** By a short or long name below docker.io, `library/tiny:1`. Fails with what the client printed. */
-  pull(image: string): Promise<Pulled>;
+  /** By its name below docker.io, `library/tiny:1`. Fails with what the client printed. `options` go to the command. */
+  pull(image: string, options?: readonly string[]): Promise<Pulled>;
   /** The same without a word about success. */
   tryToPull(image: string): Promise<Ran>;
   close(): Promise<void>;
@@ -48,6 +48,8 @@ export interface ImageClient {
   readonly only?: readonly string[];
   /** Images it cannot take, and why. */
   readonly without?: Readonly<Record<string, string>>;
+  /** Options of its command with somebody's name and password for whatever registry it gets to. */
+  readonly asSomebody?: readonly string[];
   /** What it prints when the mirror answers 502 or 503. */
   readonly complains: RegExp;
   /** What stands between host and image, if the client does not choose that itself. */
@@ -142,22 +144,25 @@ async function containersSettings(home: string, mirror: Mirror): Promise<Record<
 
 const nowhere = async (): Promise<void> => {};
 
+const somebody = 'somebody:secret';
+
 const skopeo: ImageClient = {
   id: 'skopeo',
   programs: ['skopeo'],
+  asSomebody: ['--src-creds', somebody],
   takesArtifacts: true,
   mirrorPath: 'acme/hub',
   complains: /HTTP status: 50[23]/,
   async start(folder, mirror) {
     const env = await containersSettings(folder, mirror);
-    async function copy(image: string): Promise<{ ran: Ran; to: string }> {
+    async function copy(image: string, options: readonly string[] = []): Promise<{ ran: Ran; to: string }> {
       const to = await mkdtemp(join(folder, 'image-'));
-      const args = ['--insecure-policy', 'copy', '--all', `docker://docker.io/${image}`, `dir:${to}`];
+      const args = ['--insecure-policy', 'copy', '--all', ...options, `docker://docker.io/${image}`, `dir:${to}`];
       return { ran: await runProgram('skopeo', args, folder, env), to };
     }
     return {
-      async pull(image) {
-        const { ran, to } = await copy(image);
+      async pull(image, options) {
+        const { ran, to } = await copy(image, options);
         await mustRun(Promise.resolve(ran));
         const files = (await readdir(to)).sort();
         const told: string[] = [];
@@ -179,6 +184,7 @@ function storageClient(
   return {
     id,
     programs: [id],
+    asSomebody: ['--creds', somebody],
     mirrorPath: 'acme/hub',
     complains: /HTTP status: 50[23]/,
     async start(folder, mirror) {
@@ -187,8 +193,8 @@ function storageClient(
       const own = id === 'podman' ? ['--cgroup-manager', 'cgroupfs', '--events-backend', 'file'] : [];
       const start = (...args: string[]): Promise<Ran> => runProgram(id, [...at, ...own, ...args], folder, env);
       return {
-        async pull(image) {
-          await mustRun(start('pull', '-q', `docker.io/${image}`));
+        async pull(image, options = []) {
+          await mustRun(start('pull', '-q', ...options, `docker.io/${image}`));
           const found = JSON.parse(await mustRun(start(...inspect(`docker.io/${image}`)))) as unknown;
           const facts = (Array.isArray(found) ? found[0] : found) as Record<string, unknown>;
           return [JSON.stringify(told(facts))];
@@ -278,6 +284,7 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
   return {
     id: `containerd with ${form === 'path' ? 'a path before /v2' : form}`,
     programs: ['containerd', 'ctr'],
+    asSomebody: ['--user', somebody],
     mirrorPath: 'acme/hub',
     complains: /: 50[23] (?:Bad Gateway|Service Unavailable)/,
     async start(folder, mirror) {
@@ -309,18 +316,21 @@ function containerd(form: 'path' | 'override_path'): ImageClient {
       const ctr = (...args: string[]): Promise<Ran> => runProgram('ctr', ['-a', socket, ...args], folder);
       const isUp = async (): Promise<boolean> => (await ctr('version')).code === 0;
       const daemon = await startDaemon('containerd', ['--config', configFile], folder, isUp);
-      const pull = (image: string): Promise<Ran> =>
-        ctr('images', 'pull', '--hosts-dir', join(folder, 'hosts'), '--snapshotter', 'native', `docker.io/${image}`);
+      const hostsFolder = join(folder, 'hosts');
+      const pull = (image: string, options: readonly string[] = []): Promise<Ran> => {
+        const settings = ['--hosts-dir', hostsFolder, '--snapshotter', 'native', ...options];
+        return ctr('images', 'pull', ...settings, `docker.io/${image}`);
+      };
       return {
-        async pull(image) {
-          await mustRun(pull(image));
+        async pull(image, options) {
+          await mustRun(pull(image, options));
           const listed = await mustRun(ctr('images', 'ls', `name==docker.io/${image}`));
           const [, type, digest] = /^docker\.io\S+\s+(\S+)\s+(\S+)/m.exec(listed) ?? [];
           // Of images pulled before as well: two engines that pulled the same ones have the same.
           const content = (await mustRun(ctr('content', 'ls', '-q'))).trim().split('\n');
           return [`${type} ${digest}`, ...content.sort()];
         },
-        tryToPull: pull,
+        tryToPull: (image) => pull(image),
         async close() {
           await daemon.stop();
           await rm(sockets, { recursive: true, force: true });

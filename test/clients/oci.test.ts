@@ -59,6 +59,7 @@ interface LarderOptions {
   readonly source?: Readonly<Record<string, unknown>>;
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly server?: Readonly<Record<string, unknown>>;
+  readonly folder?: string;
 }
 
 /** `acme/hub` is a mirror of Docker Hub, and what clients get that can name no repository. */
@@ -77,6 +78,7 @@ async function startHub(options: LarderOptions = {}): Promise<Larder> {
       ...options.settings,
     },
     ...(options.server ? { server: options.server } : {}),
+    ...(options.folder === undefined ? {} : { folder: options.folder }),
     more: {
       hosts: { default: 'acme/hub' },
       orgs: {
@@ -172,6 +174,20 @@ describe.each(imageClients)('$id', (client) => {
     }
     expect({ [image]: await engine.pull(image) }).toEqual(direct);
   });
+
+  const { asSomebody } = client;
+  if (asSomebody) {
+    test.skipIf(reason)(reason ?? 'pulls also with credentials, which mean nothing here and go nowhere', async () => {
+      const image = 'library/pair:1';
+      const direct = await pullAll(client, { origin: upstream.url, path: '' }, [image]);
+      const larder = await startHub();
+      const engine = await startEngine(client, { origin: larder.url, path: client.mirrorPath });
+      upstream.forget();
+      expect({ [image]: await engine.pull(image, asSomebody) }).toEqual(direct);
+      const shown = upstream.requests.map(({ headers }) => headers.authorization);
+      expect(shown.filter((value) => value !== undefined && !value.startsWith('Bearer token-'))).toEqual([]);
+    });
+  }
 
   if (client.withoutTls !== undefined) return;
   test.skipIf(reason)(reason ?? 'pulls over TLS', async () => {
@@ -529,6 +545,17 @@ describe.skipIf(parts)(`an upstream in trouble${parts ? ` (${parts})` : ''}`, ()
     }
   });
 
+  test('a layer that stalls half-way is fetched on, and nobody notices', async () => {
+    const larder = await startHub({ settings: { retries: 2, timeoutMs: 300 } });
+    const { blobs } = await contentOf(images['library/pair'], images['library/pair'].tags[1] as Descriptor);
+    const layer = blobs.find(({ size }) => size > 500_000)?.digest ?? '';
+    upstream.forget();
+    upstream.fail('cdn', { kind: 'stalled-body' }, { times: 1, only: layer });
+    await replayPull(larder, forms[0], 'library/pair', '1');
+    const sent = upstream.requests.filter(({ kind, url }) => kind === 'cdn' && url.includes(layer));
+    expect(sent.map(({ headers }) => headers.range)).toEqual([undefined, expect.stringMatching(/^bytes=\d+-$/)]);
+  });
+
   test('a layer that is cut on its way is resumed, and skopeo notices nothing', async (context) => {
     const reason = missingPrograms('skopeo');
     context.skip(reason !== undefined, reason);
@@ -546,6 +573,38 @@ describe.skipIf(parts)(`an upstream in trouble${parts ? ` (${parts})` : ''}`, ()
     const sent = upstream.requests.filter(({ kind, url }) => kind === 'cdn' && url.includes(layer));
     expect(sent.map(({ headers }) => headers.range)).toEqual([undefined, 'bytes=200000-']);
   });
+});
+
+const together = imageClients.filter(({ only, programs }) => !only && !parts && !missingPrograms(...programs));
+
+test.skipIf(parts)(parts ?? 'all clients at once, from nothing: everything is fetched once', async () => {
+  const larder = await startHub();
+  const engines = await Promise.all(
+    together.map((client) => startEngine(client, { origin: larder.url, path: client.mirrorPath })),
+  );
+  upstream.forget();
+  await Promise.all(engines.flatMap((engine) => ['library/pair:1', 'acme/list:1'].map((image) => engine.pull(image))));
+  const fetched = upstream.requests
+    .filter(({ kind, status }) => kind !== 'ping' && kind !== 'token' && status !== 401)
+    .map(({ method, url }) => `${method} ${url.split('?')[0]}`);
+  expect(fetched.length).toBeGreaterThan(10);
+  expect(fetched.filter((one, index) => fetched.indexOf(one) !== index)).toEqual([]);
+});
+
+test.skipIf(parts)(parts ?? 'what was pulled once is there after a restart, with the registry gone', async () => {
+  const from = await startFilledUpstream();
+  onTestFinished(() => from.close());
+  const at = await mkdtemp(join(folder.path, 'restart-'));
+  const first = await startHub({ upstream: from, folder: at });
+  const wanted = [
+    ['library/pair', '1'],
+    ['acme/web', '1.2.3'],
+  ] as const;
+  for (const [name, tag] of wanted) await replayPull(first, forms[0], name, tag);
+  await first.close();
+  await from.stop();
+  const second = await startHub({ upstream: from, folder: at });
+  for (const form of forms) for (const [name, tag] of wanted) await replayPull(second, form, name, tag);
 });
 
 test.skipIf(parts)(parts ?? 'a signature is found where cosign looks for it, and holds', async () => {
