@@ -1,6 +1,8 @@
 /** What it costs that the first one to ask does so through a server. */
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { Agent } from 'node:http';
+import { promisify } from 'node:util';
 import { type Arena, isPeer } from './arena.ts';
 import { coldVersions } from './bodies.ts';
 import { type Contender, median, type Outcome, type Round } from './contest.ts';
@@ -10,6 +12,8 @@ import type { ColdRow, EarlyRow } from './rows.ts';
 import type { Place } from './server.ts';
 import { layersOf } from './upstream.ts';
 
+const run = promisify(execFile);
+
 /** How the same thing is reached straight at the upstream and through a server. */
 interface Way {
   at(place: Place): string;
@@ -18,18 +22,20 @@ interface Way {
 
 export async function measureCold(row: ColdRow, arena: Arena): Promise<Outcome[]> {
   const ways = new Map<Contender, Way>();
-  for (const contender of [...row.contest.against.map((other) => other.contender), 'larder' as const]) {
+  // Straight comes last before Larder: what another server does behind its answer is over then.
+  const others = row.contest.against.map((other) => other.contender).reverse();
+  for (const contender of [...others, 'larder' as const]) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     ways.set(contender, { at: isPeer(contender) ? (await arena.server(contender)).at : arena.upstream.at, agent });
   }
-  const run = randomUUID();
+  const id = randomUUID();
   const whole: Round[] = [];
   const first: Round[] = [];
   let n = 0;
 
   async function ask(where: Way, kind: ColdRow = row): Promise<Probe> {
-    if (kind.what === 'layer') return askLayer(kind, `${run}-${n++}`, where, arena);
-    const path = await freshPath(kind, `${run}-${n}`, n++, where);
+    if (kind.what === 'layer') return askLayer(kind, `${id}-${n++}`, where, arena);
+    const path = await freshPath(kind, `${id}-${n}`, n++, where);
     const length = kind.what === 'document' ? {} : { length: kind.sizeBytes };
     return expectBody(path, length, { agent: where.agent });
   }
@@ -43,7 +49,11 @@ export async function measureCold(row: ColdRow, arena: Arena): Promise<Outcome[]
     arena.say(`${row.contest.title}: round ${round} of ${arena.rounds}`);
     const probes = new Map<Contender, Probe[]>([...ways.keys()].map((contender) => [contender, []]));
     for (let turn = 0; turn < row.requests; turn++) {
-      for (const [contender, where] of ways) probes.get(contender)?.push(await ask(where));
+      for (const [contender, where] of ways) {
+        // What was stored goes to disk now, and not during the next transfer.
+        if (row.what === 'layer') await run('sync');
+        probes.get(contender)?.push(await ask(where));
+      }
     }
     whole.push(roundOf(probes, (each) => each.totalMs));
     first.push(roundOf(probes, (each) => each.firstByteMs));
