@@ -76,7 +76,7 @@ function encode(entry: string, { xml, lastModified }: SiteDocument, variant: str
       ...(lastModified === undefined ? {} : { 'last-modified': lastModified }),
     },
     // A copy: a worker thread gives away what it answers, and keeps the document for the next question.
-    bytes: isArchive ? writeZipEntry(entry, xml) : Uint8Array.from(xml),
+    bytes: isArchive ? writeZipEntry(entry, xml) : new Uint8Array(xml),
   };
 }
 
