@@ -74,14 +74,18 @@ function isInstalled(program: string): boolean {
   });
 }
 
+/** They mount, or give files to other users. */
+const rootOnly = ['podman', 'buildah', 'containerd', 'ctr', 'dockerd'];
+
 /** Why a test with these programs can't run here; with `CI` set that is an error instead. */
 export function missingPrograms(...programs: readonly string[]): string | undefined {
   const absent = programs.filter((program) => !isInstalled(program) && !findProgram(program));
-  const isRoot = process.getuid?.() === 0;
-  if (absent.length === 0 && isRoot) return undefined;
-  const reason = isRoot
-    ? `${absent.join(', ')} not installed: see the packages in .ci/run, and test/clients/install.sh`
-    : 'it needs root';
+  const unfit = process.getuid?.() === 0 ? [] : programs.filter((program) => rootOnly.includes(program));
+  if (absent.length === 0 && unfit.length === 0) return undefined;
+  const reason =
+    absent.length > 0
+      ? `${absent.join(', ')} not installed: see the packages in .ci/run, and test/clients/install.sh`
+      : `${unfit.join(', ')} would have to run as root`;
   if (process.env.CI === 'true') throw new Error(reason);
   return reason;
 }
@@ -347,7 +351,7 @@ const docker: ImageClient = {
   without: { 'acme/zstd:1': 'it knows zstd from version 23 on' },
   mirrorPath: '',
   // After any trouble with a mirror it goes to Docker Hub, and tells only of that.
-  complains: /registry-1\.docker\.io/,
+  complains: /proxyconnect/,
   async start(folder, mirror) {
     const sockets = await socketFolder();
     const socket = `unix://${join(sockets, 'd')}`;
