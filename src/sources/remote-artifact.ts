@@ -531,7 +531,12 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
     asking.admit?.(factsOf(want, link));
     const found = asking.head ? await headOf(there, link, document.outcome) : await plain(there, asking);
-    if (!found) return undefined;
+    if (!found) {
+      // Upstream dropped these bytes since it was asked what the path means: it may mean others by now.
+      const mayBeOld = document.outcome === 'hit' || document.outcome === 'stale';
+      if (asking.fresh || !mayBeOld) return undefined;
+      return described(want, { ...asking, fresh: 'revalidate', lookingFor: `the bytes of ${want.path}` });
+    }
     const passing = document.outcome === 'miss' || document.outcome === 'joined' ? 'revalidated' : document.outcome;
     return {
       ...found,
