@@ -67,7 +67,8 @@ export function judge(summary: WrkSummary, load: Load): Measured {
   // Steps are begun in turn, but end in another order, and the last turn is not a whole one.
   const uneven = steps > 1 ? steps + load.connections : 0;
   const refused = ((load.refusals ?? 0) / steps) * requests;
-  const odd = Math.abs(status - refused) > ((load.refusals ?? 0) > 0 ? uneven : 0) ? status : 0;
+  const unexpected = Math.abs(status - refused);
+  const odd = unexpected > (refused > 0 ? uneven : 0) ? Math.ceil(unexpected) : 0;
   const bad = Object.entries({ connect, read, write, status: odd, timeout }).filter(([, count]) => count > 0);
   if (bad.length > 0) throw new Error(`${load.url}: ${bad.map(([name, n]) => `${n} ${name} errors`).join(', ')}`);
   if (requests === 0) throw new Error(`${load.url}: no answer in ${load.seconds} s.`);

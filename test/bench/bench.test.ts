@@ -1,8 +1,13 @@
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { mavenFile } from '../../bench/bodies.ts';
 import { type Contest, type Outcome, type Round, ratios, reached, spread } from '../../bench/contest.ts';
+import { coldImage, imageReplies, smallImages } from '../../bench/image-bodies.ts';
 import { judge, type Load } from '../../bench/load.ts';
 import { readOptions } from '../../bench/options.ts';
-import { documentOf, type Facts, marker, notYet, tableOf } from '../../bench/report.ts';
+import { sha256 } from '../../bench/probe.ts';
+import { documentOf, type Facts, marker, notYet, tableOf, tablesOf } from '../../bench/report.ts';
 import { contestsOf, rows } from '../../bench/rows.ts';
 
 const contest: Contest = {
@@ -81,6 +86,26 @@ describe('what wrk counted', () => {
   ])('is no measurement after %s', (_name, change) => {
     expect(() => judge({ ...clean, ...change }, load)).toThrow(load.url);
   });
+
+  describe('of several steps, one of which is to be refused', () => {
+    const inTurn: Load = { ...load, steps: [{ path: '/v2/', bare: true }, { path: '/x' }], refusals: 1 };
+
+    it.each([
+      ['half of the answers', 50],
+      ['as many more as connections and steps may be ahead', 54],
+    ])('takes %s for refusals', (_name, status) => {
+      expect(judge({ ...clean, status }, inTurn)).toMatchObject({ requestsPerSecond: 50 });
+    });
+
+    it.each([
+      ['nothing was refused', { status: 0 }],
+      ['more was refused', { status: 55 }],
+      ['answers are too short', { status: 50, bytes: 110_000 }],
+      ['answers are too long', { status: 50, bytes: 135_000 }],
+    ])('is no measurement when %s', (_name, change) => {
+      expect(() => judge({ ...clean, ...change }, inTurn)).toThrow(load.url);
+    });
+  });
 });
 
 describe('the table', () => {
@@ -99,6 +124,95 @@ describe('the table', () => {
     const table = tableOf([contest], [{ contest, failure: 'wrong bytes' }]);
     expect(table).toContain('failed: wrong bytes');
     expect(table).not.toContain('req/s');
+  });
+});
+
+describe('a limit for Larder alone', () => {
+  const limited: Contest = { id: 'growth', title: 'Growth', unit: 'MB', against: [], limit: 150 };
+
+  it.each([
+    [150, 'reached'],
+    [151, 'missed'],
+  ])('of 150 MB with %d MB is %s', (value, verdict) => {
+    const table = tableOf([limited], [{ contest: limited, rounds: [new Map([['larder', { value }]])] }]);
+    expect(table).toContain('≤ 150 MB');
+    expect(table).toContain(verdict);
+  });
+
+  it('on memory stands below what the servers had', () => {
+    const usage = { cpuMs: 0, residentBytes: 2 ** 20, peakBytes: 2 ** 20 };
+    const tables = tablesOf([limited, contest], [], new Map([['nginx', usage]]));
+    const places = ['Speed', '| 1 MiB |', 'Growth'].map((text) => tables.indexOf(text));
+    expect(places).not.toContain(-1);
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+  });
+});
+
+describe('the bodies of the bench', () => {
+  interface Described {
+    readonly digest: string;
+    readonly size: number;
+  }
+  interface Manifest {
+    readonly config: Described;
+    readonly layers: readonly Described[];
+  }
+  const replyTo = imageReplies();
+
+  function bytesOf(path: string): Buffer {
+    return Buffer.concat([...(replyTo(path)?.pieces() ?? [])]);
+  }
+
+  function manifestOf(name: string): Manifest {
+    return JSON.parse(bytesOf(`${name}/manifests/1`).toString()) as Manifest;
+  }
+
+  it.each([...smallImages, coldImage(3_000_000, 0, 0, 'a')])('%s consists of what its manifest promises', (name) => {
+    const { config, layers } = manifestOf(name);
+    for (const { digest, size } of [config, ...layers]) {
+      const bytes = bytesOf(`${name}/blobs/${digest}`);
+      expect([digest, size]).toEqual([`sha256:${sha256(bytes)}`, bytes.length]);
+    }
+  });
+
+  it('are manifests of one length under tag and digest, so that answers to them can be judged by it', () => {
+    const replies = smallImages.flatMap((name) => {
+      const byTag = replyTo(`${name}/manifests/1`);
+      return [byTag, replyTo(`${name}/manifests/${byTag?.digest}`)];
+    });
+    expect(replies).not.toContain(undefined);
+    expect(new Set(replies.map((reply) => reply?.size)).size).toBe(1);
+    expect(new Set(replies.map((reply) => reply?.digest)).size).toBe(smallImages.length);
+  });
+
+  it('are layers that hold a file of the promised length and are other ones for every name', () => {
+    const digests = ['a', 'b'].map((id) => manifestOf(coldImage(2_000_000, 20, 5, id)).layers[0]?.digest ?? '');
+    expect(new Set(digests).size).toBe(2);
+    const path = `${coldImage(2_000_000, 20, 5, 'a')}/blobs/${digests[0]}`;
+    expect(replyTo(path)).toMatchObject({ latencyMs: 20, bytesPerMs: 5 });
+    const archive = gunzipSync(bytesOf(path));
+    const announced = Number.parseInt(archive.toString('latin1', 124, 135), 8);
+    expect(announced).toBeGreaterThanOrEqual(2_000_000);
+    expect(archive.length).toBe(512 + announced + 1024);
+  });
+
+  it.each(['library/none/manifests/1', 'library/small-0/manifests/2', 'library/small-0/blobs/sha256:0', ''])(
+    'have nothing at %j',
+    (path) => {
+      expect(replyTo(path)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    ['jar', 307_200],
+    ['pom', 2048],
+  ])('are a %s with its digest beside it', (extension, length) => {
+    const path = `org/example/bench/1.0/bench-1.0.${extension}`;
+    const bytes = Buffer.concat(mavenFile(path)?.parts ?? []);
+    expect(bytes.length).toBe(length);
+    const beside = Buffer.concat(mavenFile(`${path}.sha1`)?.parts ?? []).toString();
+    expect(beside).toBe(createHash('sha1').update(bytes).digest('hex'));
+    expect(mavenFile(`${path}.md5`)).toBeUndefined();
   });
 });
 
