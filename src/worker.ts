@@ -55,7 +55,10 @@ export async function work(job: Job): Promise<unknown> {
       return learn(await formatFor(job), job, decoded);
     case 'derive': {
       const made = derive(await formatFor(job), job, decoded);
-      return made && handOver(made, made.bytes, made.packed);
+      if (!made) return undefined;
+      // The bytes may be the very ones of a decoded document that is kept: what is handed over is gone here.
+      const bytes = new Uint8Array(made.bytes);
+      return handOver({ ...made, bytes }, bytes, made.packed);
     }
     case 'pack': {
       const packed = pack(job.coding, job.bytes);

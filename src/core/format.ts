@@ -126,6 +126,8 @@ export interface Artifact {
   readonly digest?: Digest;
   /** The document that tells its digest and, if it lives elsewhere, its URL. */
   readonly describedBy?: Document;
+  /** What `describedBy` does not list is fetched all the same, checked by length only. Default: it is not there. */
+  readonly unlisted?: 'fetch';
   /** Overrides what upstream said. */
   readonly contentType?: string;
   /** `Accept` for upstream. */
@@ -176,13 +178,16 @@ export interface DocumentType<T> {
   readonly limit: number;
   /** Content type of answers that pass through unencoded. Default: what upstream said. */
   readonly contentType?: string;
+  /** Much more work than its size says (a packed list): never done on the event loop. */
+  readonly heavy?: boolean;
   /** Clients take parts of it by range (an index that only grows); of the unpacked bytes. Default: they get all of it. */
   readonly ranges?: boolean;
   /** Where upstream serves one document in several representations. Absent: it has one. */
   readonly representations?: Representations;
   /**
    * For a document that upstream does not hand out in one piece or with one GET: says what to ask next, given what was
-   * heard so far, until it can say what the document's bytes are. Pure; asked again from the start for every look.
+   * heard so far, until it can say what the document's bytes are. Pure; asked again from the start for every look. Throws when
+   * what was heard makes no such document, as `decode` does.
    */
   obtain?(want: Document, heard: readonly Heard[]): Step;
   /** Throws on anything that is not such a document: then nothing is stored. */

@@ -11,6 +11,7 @@ import {
   type Job,
   type LearnJob,
   learn,
+  typeOf,
   undecoded,
 } from './derive.ts';
 
@@ -51,7 +52,7 @@ function movable(bytes: Uint8Array): ArrayBuffer[] {
 export function createCompute({ inlineBytes, elsewhere }: ComputeOptions): Compute {
   return {
     async learn(format, job) {
-      if (!elsewhere || job.input.bytes.byteLength <= inlineBytes) {
+      if (!elsewhere || (job.input.bytes.byteLength <= inlineBytes && !typeOf(format, job.type).heavy)) {
         return learn(format, { kind: 'learn', ...job }, undecoded);
       }
       return (await elsewhere({ kind: 'learn', ...job }, movable(job.input.bytes))) as readonly Link[];
@@ -60,7 +61,7 @@ export function createCompute({ inlineBytes, elsewhere }: ComputeOptions): Compu
     async derive(format, job) {
       const startedAt = performance.now();
       const size = job.inputs.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-      const small = !elsewhere || size <= inlineBytes;
+      const small = !elsewhere || (size <= inlineBytes && !typeOf(format, job.type).heavy);
       let made: Derivation | undefined;
       if (small) {
         const plain = derive(format, { kind: 'derive', ...job, coding: 'identity' }, undecoded);

@@ -85,7 +85,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
     files.toSorted((a, b) => Number(b.algorithm === usual) - Number(a.algorithm === usual));
 
   return {
-    before(want, asking) {
+    before(want, asking, ahead) {
       const { checksums } = want;
       if (!checksums) return async () => [];
       const [likely, ...others] = inOrder(checksums);
@@ -96,7 +96,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
         asked.catch(() => undefined);
         return asked;
       };
-      let asked = saysInHeaders ? undefined : askLikely();
+      let asked = ahead && !saysInHeaders ? askLikely() : undefined;
       return async (headers) => {
         const inHeaders = checksums.fromHeaders?.(headers) ?? [];
         saysInHeaders = inHeaders.length > 0;

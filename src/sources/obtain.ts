@@ -1,4 +1,5 @@
 /** A document that upstream does not hand out with one GET: asked for in the steps that its kind dictates. */
+import { publish } from '../core/events.ts';
 import type { Document, Heard, Step } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import type { Asking } from '../core/source.ts';
@@ -15,6 +16,8 @@ export interface Obtained {
   readonly bytes: Uint8Array;
   /** The one answered last. */
   readonly url: string;
+  /** Of that one, without what speaks about its coding. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
   readonly contentType?: string;
 }
 
@@ -34,11 +37,18 @@ export async function obtain(
   const heard: Heard[] = [];
   let left = want.type.limit;
   for (;;) {
-    const next = step(heard);
+    const next = stepAfter(upstream.name, want, step, heard);
     if ('absent' in next) return undefined;
     if ('bytes' in next) {
-      const url = heard.at(-1)?.url ?? (await parts.locate(want.path, asking));
-      return { bytes: next.bytes, url, ...(next.contentType === undefined ? {} : { contentType: next.contentType }) };
+      const last = heard.at(-1);
+      const url = last?.url ?? (await parts.locate(want.path, asking));
+      const { 'content-encoding': _, 'content-length': __, ...headers } = last?.headers ?? {};
+      return {
+        bytes: next.bytes,
+        url,
+        headers,
+        ...(next.contentType === undefined ? {} : { contentType: next.contentType }),
+      };
     }
     if (heard.length >= maxSteps) {
       throw new Problem('upstream_invalid', `The upstream "${upstream.name}" goes on for ever about ${want.path}.`);
@@ -46,6 +56,23 @@ export async function obtain(
     const answer = await askFor(parts, want, next, heard.at(-1)?.url, left, asking);
     left -= answer.bytes.byteLength;
     heard.push(answer);
+  }
+}
+
+function stepAfter(
+  upstream: string,
+  want: Document,
+  step: (heard: readonly Heard[]) => Step,
+  heard: readonly Heard[],
+): Step {
+  try {
+    return step(heard);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    publish('document.invalid', { url: heard.at(-1)?.url ?? want.path, reason });
+    const message = `The upstream "${upstream}" sent something for ${want.path} that is no ${want.type.id}: ${reason}`;
+    throw new Problem('upstream_invalid', message, { cause: error });
   }
 }
 

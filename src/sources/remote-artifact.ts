@@ -157,6 +157,10 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     return newer && found && { link: found, document: newer };
   }
 
+  function undescribed({ describedBy: _, ...want }: Artifact): Artifact {
+    return want;
+  }
+
   async function targetOf(want: Artifact, asking: Asking): Promise<Target | undefined> {
     if (!want.describedBy) {
       return {
@@ -167,7 +171,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       };
     }
     const looked = await lookUp(want.describedBy, want.path, asking);
-    if (!looked) return undefined;
+    if (!looked) return want.unlisted === 'fetch' ? targetOf(undescribed(want), asking) : undefined;
     const { link } = looked;
     const expected = [...(want.digest ? [want.digest] : []), ...(link.digests ?? [])];
     return {
@@ -183,6 +187,10 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   const keyFor = (target: Target, previous: StoredEntry | undefined): string =>
     ['artifact', upstream.identity, target.url, ...target.expected, previous?.digest ?? ''].join('\n');
 
+  /** What upstream may be asked to confirm. */
+  const conditionalOn = (previous: StoredEntry | undefined): StoredEntry | undefined =>
+    previous?.digest !== undefined && store.blobs.has(previous.digest) ? previous : undefined;
+
   /** Questions for the same thing that look into the store before one of them starts a download. */
   const openings = new Map<string, Promise<StoredEntry | undefined>>();
 
@@ -196,7 +204,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     previous: StoredEntry | undefined,
     asking: Asking,
   ): Promise<{ readonly download: Download; readonly joined: boolean } | { readonly landed: StoredEntry }> {
-    const conditional = previous?.digest !== undefined && store.blobs.has(previous.digest) ? previous : undefined;
+    const conditional = conditionalOn(previous);
     const key = keyFor(target, conditional);
     for (;;) {
       if (options.downloads.find(key)) return start(key, want, target, conditional, asking);
@@ -380,7 +388,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     kept: StoredEntry | undefined,
     asking: Asking,
   ): Promise<FoundArtifact | undefined> {
-    const previous = kept?.digest !== undefined && store.blobs.has(kept.digest) ? kept : undefined;
+    const previous = conditionalOn(kept);
     const reply = await askHead(want, target, previous, asking);
     if (reply.status === 404 || reply.status === 410) return undefined;
     if (reply.status === 304 && previous) {
@@ -571,28 +579,29 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     return want.freshness === 'described' ? described(want, asking) : plain(want, asking);
   }
 
-  /** Of what is here or arriving, else what upstream tells beside it. */
+  /** Of what is arriving, or here, else what upstream tells beside it. */
   async function digest(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined> {
-    const ofStored = (entry: StoredEntry | undefined): Digest | undefined =>
-      entry?.status === 200 ? entry.digests?.find((one) => algorithmOf(one) === algorithm) : undefined;
+    const among = (digests: readonly Digest[] | undefined): Digest | undefined =>
+      digests?.find((one) => algorithmOf(one) === algorithm);
     const entry = await store.entries.get(keyOf(want));
-    const kept = ofStored(entry);
-    if (kept) return kept;
-    if (options.offline) return undefined;
+    const kept = entry?.status === 200 ? among(entry.digests) : undefined;
+    if (options.offline) return kept;
     if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
-    const target: Target = {
-      url: await options.locate(want.path, asking),
-      linked: false,
-      expected: want.digest ? [want.digest] : [],
-      facts: {},
-    };
-    const arriving = options.downloads.find(keyFor(target, undefined));
-    if (arriving) {
-      const done = await arriving.done;
-      const found = done.digests.find((one) => algorithmOf(one) === algorithm);
+    if (!kept || want.freshness === 'revalidate') {
+      // Whoever asks got the last byte of it a moment ago: the bytes that are being stored are the ones that are meant.
+      const target: Target = {
+        url: await options.locate(want.path, asking),
+        linked: false,
+        expected: want.digest ? [want.digest] : [],
+        facts: {},
+      };
+      const arriving =
+        options.downloads.find(keyFor(target, conditionalOn(entry))) ??
+        options.downloads.find(keyFor(target, undefined));
+      const found = among((await arriving?.done)?.digests);
       if (found) return found;
     }
-    return told.one(want, algorithm, asking);
+    return kept ?? told.one(want, algorithm, asking);
   }
 
   async function holds(want: Artifact): Promise<boolean> {

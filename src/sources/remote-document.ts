@@ -237,7 +237,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       const entry = await notThere(slot, 404, previous, await options.locate(want.path, asking));
       return { outcome: 'miss', held: { slot, entry } };
     }
-    const { bytes, url, contentType } = got;
+    const { bytes, url, headers, contentType } = got;
     const digest = digestOf(bytes);
     if (previous?.digest === digest && store.blobs.has(digest)) return confirmed(slot, previous);
     // The bytes may be moved to a worker, and are needed afterwards.
@@ -247,7 +247,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       facts: {
         status: 200,
         url,
-        headers: contentType === undefined ? {} : { 'content-type': contentType },
+        headers: { ...headers, ...(contentType === undefined ? {} : { 'content-type': contentType }), etag: undefined },
         size: kept.byteLength,
         digests: [digest],
         verified: 'length',

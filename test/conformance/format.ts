@@ -394,14 +394,24 @@ function describeSteps(type: SteppingType, sample: DocumentSample, read: (bytes?
   });
 
   it.each(garbageFor(sample.bytes))('is not made of an upstream that always says %s', (_name, bytes) => {
-    const step = obtained(type, sample.path, ({ method }) => ({
-      status: 200,
-      headers: { 'content-type': 'text/html; charset=utf-8' },
-      url: sample.url,
-      bytes: method === 'HEAD' ? Buffer.alloc(0) : bytes,
-    }));
-    if (step && 'bytes' in step) expect(() => read(step.bytes)).toThrow(Error);
-    else expect(step).toEqual({ absent: true });
+    const made = (): unknown => {
+      const step = obtained(type, sample.path, ({ method }) => ({
+        status: 200,
+        headers: { 'content-type': 'text/html; charset=utf-8' },
+        url: sample.url,
+        bytes: method === 'HEAD' ? Buffer.alloc(0) : bytes,
+      }));
+      return step && 'bytes' in step ? read(step.bytes) : step;
+    };
+    let doc: unknown;
+    try {
+      doc = made();
+    } catch (error) {
+      expect(error).toBeInstanceOf(Error);
+      expect(String(error)).not.toContain('do not end');
+      return;
+    }
+    expect(doc).toEqual({ absent: true });
   });
 }
 

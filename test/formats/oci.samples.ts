@@ -98,7 +98,6 @@ const wrongIndexes = {
   'a list of texts': bytesOf(indexOf(['a'])),
   'manifests in an object': bytesOf({ ...indexOf([]), manifests: {} }),
   'a descriptor without digest': bytesOf(indexOf([{ mediaType: imageManifest, size: 1 }])),
-  'what could not be used': bytesOf({ ...indexOf([]), unusable: 'it came as text/html' }),
 };
 
 export const documents: readonly DocumentSample[] = [
@@ -139,7 +138,6 @@ export const documents: readonly DocumentSample[] = [
       'a page': bytesOf({ ...tagOf, mediaType: 'text/html' }),
       'nothing under a digest': bytesOf({ ...tagOf, size: 0 }),
       'without a size': bytesOf({ ...tagOf, size: undefined }),
-      'what could not be used': bytesOf({ ...tagOf, unusable: 'it came as text/html' }),
     },
   },
   {
@@ -157,7 +155,6 @@ export const documents: readonly DocumentSample[] = [
         : heard(step, { body: { name: 'library/alpine', tags: ['3.20', 'edge'] } }),
     wrong: {
       'tags in an object': bytesOf({ name: 'library/alpine', tags: {} }),
-      'what could not be used': bytesOf({ name: 'library/alpine', tags: [], unusable: 'it came as text/html' }),
     },
   },
   {

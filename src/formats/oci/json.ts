@@ -32,16 +32,3 @@ export function jsonBytes(json: unknown): Buffer {
 export function jsonBody(json: unknown, headers: Readonly<Record<string, string>> = {}): Body {
   return { headers: { 'content-type': 'application/json', ...headers }, bytes: jsonBytes(json) };
 }
-
-/**
- * What a look comes to that upstream answered in a way that makes no document: `decode` throws the reason, so that
- * nothing is stored and a copy from before may stand in.
- */
-export function unusable(reason: string): { readonly bytes: Uint8Array } {
-  return { bytes: jsonBytes({ unusable: reason }) };
-}
-
-/** Throws if `unusable` made this. */
-export function refuseUnusable(json: Json): void {
-  if (typeof json.unusable === 'string') throw new Error(json.unusable);
-}

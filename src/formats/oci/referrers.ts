@@ -1,7 +1,7 @@
 /** What refers to a manifest: signatures, bills of materials. From the registry's own list, or from the tag that stands in for one. */
 import type { Body, Call, Document, DocumentType, Heard, Link, Origin, Step } from '../../core/format.ts';
 import { type Descriptor, linkTo, readDescriptors } from './descriptor.ts';
-import { type Json, jsonBytes, parseJson, refuseUnusable, unusable } from './json.ts';
+import { type Json, jsonBytes, parseJson } from './json.ts';
 import { nextPage } from './link-header.ts';
 import { imageIndex, isManifestType, mediaTypeOf } from './media-types.ts';
 import { manifestPath, referrersTag, splitPath } from './name.ts';
@@ -38,16 +38,12 @@ function isList({ status, headers }: Heard): boolean {
 function obtain(want: Document, heard: readonly Heard[]): Step {
   const first = heard[0];
   if (!first) return { ask: { path: want.path }, accept: imageIndex };
-  try {
-    return isList(first) ? fromList(want, heard) : fromTag(want, heard[1]);
-  } catch (error) {
-    return unusable(error instanceof Error ? error.message : String(error));
-  }
+  return isList(first) ? fromList(want, heard) : fromTag(want, heard[1]);
 }
 
 function fromList(want: Document, heard: readonly Heard[]): Step {
   const last = heard.at(-1);
-  if (!last || !isList(last)) return unusable(`upstream answers ${last?.status} in the middle of it`);
+  if (!last || !isList(last)) throw new Error(`upstream answers ${last?.status} in the middle of it`);
   manifestsIn(parseJson(last.bytes));
   const next = nextPage(want, heard);
   if (next) return { ask: next, accept: imageIndex };
@@ -63,8 +59,8 @@ function fromTag({ path }: Document, reply: Heard | undefined): Step {
   if (isList(reply)) return { bytes: jsonBytes(indexOf(union([manifestsIn(parseJson(reply.bytes))]))) };
   const type = mediaTypeOf(reply.headers['content-type']);
   // Whoever answers a request for a manifest with a page answers for somebody else: nothing is known.
-  if (reply.status === 200 && !isManifestType(type)) return unusable(`it came as ${type || 'nothing in particular'}`);
-  if (![200, 404, 405, 410, 501].includes(reply.status)) return unusable(`upstream answers ${reply.status}`);
+  if (reply.status === 200 && !isManifestType(type)) throw new Error(`it came as ${type || 'nothing in particular'}`);
+  if (![200, 404, 405, 410, 501].includes(reply.status)) throw new Error(`upstream answers ${reply.status}`);
   return { bytes: jsonBytes(indexOf([])) };
 }
 
@@ -97,7 +93,6 @@ export const referrers: DocumentType<Referrers> = {
   obtain,
   decode(bytes) {
     const json = parseJson(bytes);
-    refuseUnusable(json);
     return { manifests: union([manifestsIn(json)]) };
   },
   links,

@@ -1,7 +1,7 @@
 /** The tags of an image: all pages of upstream's list, in pages of our own. */
 import type { Body, Call, Document, DocumentType, Heard, Step } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
-import { type Json, jsonBody, jsonBytes, parseJson, refuseUnusable, unusable } from './json.ts';
+import { type Json, jsonBody, jsonBytes, parseJson } from './json.ts';
 import { nextLink, nextPage } from './link-header.ts';
 import { clientName, isTag, splitPath } from './name.ts';
 
@@ -47,23 +47,18 @@ function obtain(want: Document, heard: readonly Heard[]): Step {
   const accept = 'application/json';
   const [first] = heard;
   if (!first) return { ask: { path: want.path, query: `n=${pageSize}` }, accept };
-  try {
-    const pages = isMisled(first) ? heard.slice(1) : heard;
-    const last = pages.at(-1);
-    if (!last) return { ask: { path: want.path }, accept };
-    if (last.status !== 200) {
-      return pages.length === 1 && absent.includes(last.status)
-        ? { absent: true }
-        : unusable(`upstream answers ${last.status} to a part of it`);
-    }
-    tagsIn(parseJson(last.bytes));
-    const next = nextPage(want, pages);
-    if (next) return { ask: next, accept };
-    const tags = inOrder(pages.flatMap(({ bytes }) => tagsIn(parseJson(bytes))));
-    return { bytes: jsonBytes({ name: splitPath(want.path).name, tags }) };
-  } catch (error) {
-    return unusable(error instanceof Error ? error.message : String(error));
+  const pages = isMisled(first) ? heard.slice(1) : heard;
+  const last = pages.at(-1);
+  if (!last) return { ask: { path: want.path }, accept };
+  if (last.status !== 200) {
+    if (pages.length === 1 && absent.includes(last.status)) return { absent: true };
+    throw new Error(`upstream answers ${last.status} to a part of it`);
   }
+  tagsIn(parseJson(last.bytes));
+  const next = nextPage(want, pages);
+  if (next) return { ask: next, accept };
+  const tags = inOrder(pages.flatMap(({ bytes }) => tagsIn(parseJson(bytes))));
+  return { bytes: jsonBytes({ name: splitPath(want.path).name, tags }) };
 }
 
 /**
@@ -103,7 +98,6 @@ export const tagList: DocumentType<TagList> = {
   obtain,
   decode(bytes, { path }) {
     const json = parseJson(bytes);
-    refuseUnusable(json);
     return { name: splitPath(path).name, tags: inOrder(tagsIn(json)) };
   },
   merge: (docs, path) => ({ name: splitPath(path).name, tags: inOrder(docs.flatMap(({ tags }) => tags)) }),

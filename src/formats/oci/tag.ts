@@ -1,7 +1,7 @@
 /** What a tag means now: digest, type and size of a manifest, without the manifest where upstream tells them in headers. */
 import { algorithmOf, digestOf } from '../../core/digest.ts';
 import type { Digest, Document, DocumentType, Heard, Link, Origin, Step } from '../../core/format.ts';
-import { jsonBody, jsonBytes, parseJson, refuseUnusable, unusable } from './json.ts';
+import { jsonBody, jsonBytes, parseJson } from './json.ts';
 import { manifestLimit, readManifest } from './manifest.ts';
 import { acceptManifest, isManifestType, mediaTypeOf } from './media-types.ts';
 import { manifestPath, readDigest, splitPath } from './name.ts';
@@ -48,17 +48,12 @@ function obtain({ path }: Document, heard: readonly Heard[]): Step {
   if (said) return { bytes: jsonBytes(said) };
   if (!got) return { ask: { path }, accept: acceptManifest };
   if (got.status === 404 || got.status === 410) return { absent: true };
-  if (got.status !== 200) return unusable(`upstream answers ${got.status}`);
-  try {
-    return { bytes: jsonBytes(fromManifest(got)) };
-  } catch (error) {
-    return unusable(error instanceof Error ? error.message : String(error));
-  }
+  if (got.status !== 200) throw new Error(`upstream answers ${got.status}`);
+  return { bytes: jsonBytes(fromManifest(got)) };
 }
 
 function decode(bytes: Uint8Array): Tag {
   const json = parseJson(bytes);
-  refuseUnusable(json);
   const { mediaType, size } = json;
   const digest = typeof json.digest === 'string' ? readDigest(json.digest) : undefined;
   if (!digest || typeof mediaType !== 'string' || !isManifestType(mediaType)) throw new Error('it is no tag');

@@ -60,7 +60,8 @@ function readCompressed(call: Call): Intent | undefined {
   };
 }
 
-function readArtifact(call: Call, verify: boolean): Artifact | undefined {
+/** Mapping rules may put files elsewhere than beside the document that lists them, so one that is not listed there is fetched all the same. */
+function readArtifact(call: Call): Artifact | undefined {
   const path = pathOf(call);
   const file = standardFile(path);
   if (!file) return undefined;
@@ -69,7 +70,8 @@ function readArtifact(call: Call, verify: boolean): Artifact | undefined {
     path,
     name: file.name,
     version: file.version,
-    ...(verify ? { describedBy: { kind: 'document', type: artifacts, path: `${file.folder}artifacts` } } : {}),
+    describedBy: { kind: 'document', type: artifacts, path: `${file.folder}artifacts` },
+    unlisted: 'fetch',
     accepts: isNoPage,
   };
 }
@@ -83,28 +85,19 @@ function folder(): Intent {
   return { kind: 'answer', body: text('This is a folder; its address is what belongs into Eclipse.\n', 404) };
 }
 
-/** The one option is for repositories whose mapping rules put files elsewhere than beside the document that lists them. */
-function configure(options: Readonly<Record<string, unknown>>): Format {
-  const { verify = true, ...unknown } = options;
-  if (Object.keys(unknown).length > 0) throw new Error(`${Object.keys(unknown).join(', ')}: there is only verify`);
-  if (typeof verify !== 'boolean') throw new Error('verify must be true or false');
-  return {
-    id: 'p2',
-    digests: ['sha512', 'sha1', 'md5'],
-    upstream: { reads: ['last-modified'] },
-    auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
-    routes: [
-      { id: 'root', method: 'GET', path: '/', intent: folder },
-      { id: 'index', method: 'GET', path: '/{path+}', intent: readIndex },
-      { id: 'metadata', method: 'GET', path: '/{path+}', intent: readDocument },
-      { id: 'xz', method: 'GET', path: '/{path+}', intent: readCompressed },
-      { id: 'artifact', method: 'GET', path: '/{path+}', intent: (call) => readArtifact(call, verify) },
-      { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },
-    ],
-    documents: [content, artifacts, compositeContent, compositeArtifacts],
-    problem: ({ status, message }) => text(`${message}\n`, status),
-    configure,
-  };
-}
-
-export const format: Format = configure({});
+export const format: Format = {
+  id: 'p2',
+  digests: ['sha512', 'sha1', 'md5'],
+  upstream: { reads: ['last-modified'] },
+  auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
+  routes: [
+    { id: 'root', method: 'GET', path: '/', intent: folder },
+    { id: 'index', method: 'GET', path: '/{path+}', intent: readIndex },
+    { id: 'metadata', method: 'GET', path: '/{path+}', intent: readDocument },
+    { id: 'xz', method: 'GET', path: '/{path+}', intent: readCompressed },
+    { id: 'artifact', method: 'GET', path: '/{path+}', intent: readArtifact },
+    { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },
+  ],
+  documents: [content, artifacts, compositeContent, compositeArtifacts],
+  problem: ({ status, message }) => text(`${message}\n`, status),
+};

@@ -75,8 +75,7 @@ function encode(entry: string, { xml, lastModified }: SiteDocument, variant: str
       'content-type': isArchive ? 'application/java-archive' : 'application/xml',
       ...(lastModified === undefined ? {} : { 'last-modified': lastModified }),
     },
-    // A copy: a worker thread gives away what it answers, and keeps the document for the next question.
-    bytes: isArchive ? writeZipEntry(entry, xml) : new Uint8Array(xml),
+    bytes: isArchive ? writeZipEntry(entry, xml) : xml,
   };
 }
 
@@ -86,6 +85,8 @@ function siteDocument(id: string, stem: string): DocumentType<SiteDocument> {
   return {
     id,
     limit,
+    // Packed it is a fifteenth of what there is to read.
+    heavy: true,
     decode: (bytes, origin) => decode(entry, bytes, origin),
     encode: (doc, variant) => encode(entry, doc, variant),
   };
@@ -94,25 +95,9 @@ function siteDocument(id: string, stem: string): DocumentType<SiteDocument> {
 /** Repositories have the archive, the plain document, or both; p2 itself looks for the archive first. */
 const forms = ['jar', 'xml'];
 
-/** What is obtained in steps is bytes without headers, so the one that counts stands in front of them, on a line of its own. */
-const datedBy = 'last-modified: ';
-
-function dated({ bytes, headers }: Heard): Uint8Array {
-  const { lastModified } = lastModifiedOf({ headers });
-  return lastModified === undefined ? bytes : Buffer.concat([Buffer.from(`${datedBy}${lastModified}\n`), bytes]);
-}
-
-function decodeDated(entry: string, bytes: Uint8Array, origin: Origin): SiteDocument {
-  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const end = all.indexOf('\n');
-  if (!all.subarray(0, datedBy.length).equals(Buffer.from(datedBy)) || end < 0) return decode(entry, bytes, origin);
-  const headers = { ...origin.headers, 'last-modified': all.toString('latin1', datedBy.length, end) };
-  return decode(entry, all.subarray(end + 1), { ...origin, headers });
-}
-
 function obtain({ path }: Document, heard: readonly Heard[]): Step {
   const last = heard.at(-1);
-  if (last?.status === 200) return { bytes: dated(last) };
+  if (last?.status === 200) return { bytes: last.bytes };
   const form = forms[heard.length];
   return form === undefined ? { absent: true } : { ask: { path: `${path}.${form}` } };
 }
@@ -125,6 +110,5 @@ export const compositeArtifacts = siteDocument('composite-artifacts', 'composite
 export const artifacts: DocumentType<SiteDocument> = {
   ...siteDocument('artifacts', 'artifacts'),
   obtain,
-  decode: (bytes, origin) => decodeDated('artifacts.xml', bytes, origin),
   links: ({ xml }, { path }) => listedFiles(xml, path.slice(0, path.lastIndexOf('/') + 1)),
 };
