@@ -365,7 +365,6 @@ describe('children of a composite', () => {
 });
 
 describe('the artifacts document', () => {
-  const archive = writeZipEntry('artifacts.xml', Buffer.from(artifactsXml(listed, foreignProperties)));
   const linksOf = (xml: string, path = 'tools/artifacts') => {
     const origin = originOf(path, `${upstream}/${path}.jar`);
     return [...(artifacts.links?.(artifacts.decode(Buffer.from(xml), origin), origin) ?? [])];
