@@ -490,6 +490,7 @@ const wrongs: readonly Wrong[] = (['tag', 'manifest', 'blob', 'cdn'] as const).f
 
 describe.skipIf(parts)(`an upstream in trouble${parts ? ` (${parts})` : ''}`, () => {
   function faultOf(kind: OciFaultKind): OciFault {
+    if (kind === 'cut') return { kind, atBytes: 0 };
     return kind === 'throttled' ? { kind, retryAfterSeconds: 1 } : { kind };
   }
 
