@@ -347,6 +347,33 @@ describe.skipIf(parts)(`requests as clients make them${parts ? ` (${parts})` : '
     }
   });
 
+  test('tell all about a blob without fetching it, and fetch one once that is asked for in many parts', async () => {
+    const larder = await startHub();
+    const { blobs } = await contentOf(images['acme/list'], images['acme/list'].tags[1] as Descriptor);
+    const layer = blobs.find(({ size }) => size > 500_000);
+    if (!layer) throw new Error('The image has no layer of that size');
+    const path = `/v2/acme/hub/acme/list/blobs/${layer.digest}`;
+    upstream.forget();
+    const head = await askWithToken(larder, path, { method: 'HEAD' });
+    expect([head.status, head.headers['content-length'], head.headers['docker-content-digest']]).toEqual([
+      200,
+      String(layer.size),
+      layer.digest,
+    ]);
+    expect(upstream.requests.filter(({ kind, method }) => kind === 'cdn' && method === 'GET')).toEqual([]);
+    // As containerd 2 does with a big layer.
+    const step = Math.ceil(layer.size / 8);
+    const parts = await Promise.all(
+      Array.from({ length: 8 }, async (_, index) => {
+        const last = Math.min((index + 1) * step, layer.size) - 1;
+        return await askWithToken(larder, path, { headers: { range: `bytes=${index * step}-${last}` } });
+      }),
+    );
+    expect(parts.map(({ status }) => status)).toEqual(parts.map(() => 206));
+    expect(digestOf(Buffer.concat(parts.map(({ body }) => body)))).toBe(layer.digest);
+    expect(upstream.requests.filter(({ kind, method }) => kind === 'cdn' && method === 'GET').length).toBe(1);
+  });
+
   test('resume a blob at any byte, cold and warm', async () => {
     const larder = await startHub();
     const manifest = await askWithToken(larder, '/v2/acme/hub/acme/zstd/manifests/1');
