@@ -538,13 +538,27 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const digest = strongest(link.digests ?? []);
     const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
     asking.admit?.(factsOf(want, link));
-    const found = asking.head ? await headOf(there, link, document.outcome) : await plain(there, asking);
-    if (!found) {
-      // Upstream dropped these bytes since it was asked what the path means: it may mean others by now.
-      const mayBeOld = document.outcome === 'hit' || document.outcome === 'stale';
-      if (asking.fresh || !mayBeOld) return undefined;
-      return described(want, { ...asking, fresh: 'revalidate', lookingFor: `the bytes of ${want.path}` });
+    if (asking.head) return asDescribed(await headOf(there, link, document.outcome), document);
+    try {
+      const found = await plain(there, asking);
+      // What is judged as a whole is waited for while there is something else that could be answered.
+      if (found?.landed && want.reads && (await store.entries.get(keyOf(want)))?.status === 200) await found.landed;
+      if (found) {
+        noteMeaning(want, there, found, document);
+        return asDescribed(found, document);
+      }
+    } catch (error) {
+      const last = isTrouble(error) && (await lastMeaning(want, asking));
+      if (!last) throw error;
+      return last;
     }
+    // Upstream dropped these bytes since it was asked what the path means: it may mean others by now.
+    const mayBeOld = document.outcome === 'hit' || document.outcome === 'stale';
+    if (asking.fresh || !mayBeOld) return lastMeaning(want, asking);
+    return described(want, { ...asking, fresh: 'revalidate', lookingFor: `the bytes of ${want.path}` });
+  }
+
+  function asDescribed(found: FoundArtifact, document: FoundDocument): FoundArtifact {
     const passing = document.outcome === 'miss' || document.outcome === 'joined' ? 'revalidated' : document.outcome;
     return {
       ...found,
@@ -554,6 +568,27 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       freshUntil: document.freshUntil,
       isCurrent: () => document.isCurrent(),
     };
+  }
+
+  /** What a path means, once its bytes are here: that stands in if the bytes of what it means next can't be had. */
+  function noteMeaning(want: Artifact, there: Artifact, found: FoundArtifact, { checkedAt }: FoundDocument): void {
+    if (there.path === want.path) return;
+    const note = async (): Promise<void> => {
+      const [entry, before] = await Promise.all([store.entries.get(keyOf(there)), store.entries.get(keyOf(want))]);
+      if (entry?.status !== 200) return;
+      const meaning: StoredEntry = { ...entry, checkedAt };
+      if (entry.digest !== before?.digest) await store.entries.put(keyOf(want), meaning);
+      else if (checkedAt !== before?.checkedAt) store.entries.touch(keyOf(want), meaning);
+    };
+    const noted = found.landed ? found.landed.then(note, () => undefined) : note();
+    noted.catch((error: unknown) => publish('fault', { where: `storing what ${want.path} means`, error }));
+  }
+
+  async function lastMeaning(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
+    const entry = await store.entries.get(keyOf(want));
+    if (entry?.status !== 200 || !mayServeStale(entry, now(), options.freshness)) return undefined;
+    asking.admit?.(factsOf(want, entry));
+    return stored({ ...want, freshness: 'revalidate' }, entry, options.offline ? 'offline' : 'stale');
   }
 
   /** The link says all that HEAD has to. */
