@@ -3,7 +3,7 @@ import { type Arena, isPeer } from './arena.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
 import { acceptedManifests, smallImages } from './image-bodies.ts';
 import { type Load, type Step, wrk } from './load.ts';
-import { expectBody, type Probe, probe, sha256 } from './probe.ts';
+import { expectBody, expectStored, type Probe, probe, sha256 } from './probe.ts';
 import type { ManifestRow } from './rows.ts';
 import { type Server, watched } from './server.ts';
 
@@ -92,7 +92,7 @@ async function laneOf(
       }
     }
     steps.push({ path: pathOf(url) });
-    answers.push(await expectBody(url, {}, { headers }));
+    answers.push(await expectStored(url, {}, { headers }));
   }
   const average = (of: (answer: Probe) => number): number =>
     answers.reduce((sum, answer) => sum + of(answer), 0) / answers.length;

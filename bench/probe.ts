@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type Agent, get, type IncomingHttpHeaders } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Probe {
   readonly status: number;
@@ -68,6 +69,21 @@ export async function expectBody(
   }
   if (want.sha256 !== undefined && sha256(got.body) !== want.sha256) throw new Error(`${url} sent wrong bytes.`);
   return got;
+}
+
+/** The same once it is stored: while that is still under way, Larder knows fewer digests to tell in headers. */
+export async function expectStored(
+  url: string,
+  want: Parameters<typeof expectBody>[1],
+  options: ProbeOptions = {},
+): Promise<Probe> {
+  for (let n = 0; n < 200; n++) {
+    const got = await expectBody(url, want, options);
+    const state = got.headers['x-larder-cache'];
+    if (state !== 'miss' && state !== 'joined') return got;
+    await delay(50);
+  }
+  throw new Error(`${url} is never stored.`);
 }
 
 /** A body too long to be kept, checked against the digest under which it was asked for. */

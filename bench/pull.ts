@@ -35,7 +35,7 @@ export async function measurePull(row: PullRow, arena: Arena): Promise<Outcome[]
       for (const { name, server } of lanes) {
         // What the servers stored goes to disk now, and not during this turn.
         await run('sync');
-        const before = await arena.upstream.count();
+        const before = await arena.upstream.finalCount();
         const { seconds, busy } = await watched(server, () => pull(server, folder));
         asked.set(name, (asked.get(name) ?? 0) + (await arena.upstream.count()) - before);
         await expectImage(folder, manifest);

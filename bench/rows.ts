@@ -275,7 +275,7 @@ export const rows: readonly Row[] = [
       reader: 'wrk',
       same: 'bytes',
     },
-    [16, 64],
+    [64],
   ),
   ...overConnections(
     {
@@ -287,7 +287,7 @@ export const rows: readonly Row[] = [
       reader: 'wrk',
       same: 'bytes',
     },
-    [16, 64],
+    [64],
   ),
   {
     kind: 'pull',

@@ -3,7 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { type Arena, isPeer } from './arena.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
 import { type Load, type Measured, readFast, wrk } from './load.ts';
-import { expectBody, type Probe, sha256 } from './probe.ts';
+import { expectBody, expectStored, type Probe, sha256 } from './probe.ts';
 import type { WarmRow } from './rows.ts';
 import { type Server, watched } from './server.ts';
 
@@ -64,7 +64,7 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
 /** Asks until the answer comes without the upstream; the first answers of a cache may be told apart by their headers. */
 async function warmUp(url: string, row: WarmRow, truth: Probe): Promise<Probe> {
   for (let n = 0; n < 3; n++) await expectBody(url, {}, { headers: row.headers ?? {} });
-  const got = await expectBody(url, {}, { headers: row.headers ?? {} });
+  const got = await expectStored(url, {}, { headers: row.headers ?? {} });
   compare(url, got, row, truth);
   return got;
 }
