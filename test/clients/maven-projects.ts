@@ -120,6 +120,8 @@ export async function filesIn(folder: string, path = ''): Promise<string[]> {
 
 export interface JavaProject {
   readonly folder: string;
+  /** Holds the client's own settings. */
+  readonly home: string;
   /** Where the client keeps what it fetched; empty at first. */
   readonly fetched: string;
   run(...args: readonly string[]): Promise<Ran>;
@@ -140,33 +142,35 @@ async function placeFor(parent: string, client: string, files: Texts): Promise<P
   return place;
 }
 
-/** With a local repository of its own, and nothing but `repository` to ask. */
-export async function mavenProject(parent: string, repository: string, files: Texts): Promise<JavaProject> {
+/** With a local repository of its own, and nothing but `repository` to ask; without one it goes by the settings in its home. */
+export async function mavenProject(parent: string, repository: string | undefined, files: Texts): Promise<JavaProject> {
   const { folder, home } = await placeFor(parent, 'mvn', files);
-  const fetched = join(home, 'repository');
+  const fetched = join(home, '.m2/repository');
   const settings = join(home, 'settings.xml');
-  await writeFile(settings, settingsOf(repository, fetched));
+  if (repository !== undefined) await writeFile(settings, settingsOf(repository, fetched));
+  const told = repository === undefined ? [] : ['-s', settings];
+  // HOME says nothing to Java.
+  const env = { MAVEN_OPTS: `-Duser.home=${home} ${quickJava}` };
   return {
     folder,
+    home,
     fetched,
     // Tests run in Maven's own process: a forked one takes ten seconds to be told that it is done (Surefire 2.22.3).
-    run: (...args) =>
-      run('mvn', ['-B', '-s', settings, '-DforkCount=0', ...args], { folder, home, env: { MAVEN_OPTS: quickJava } }),
+    run: (...args) => run('mvn', ['-B', '-DforkCount=0', ...told, ...args], { folder, home, env }),
     read: (path) => readFile(join(folder, path)),
   };
 }
 
-/** `dependencies` are lines of the block of that name. */
+/** `dependencies` are lines of the block of that name. Without a repository it asks Maven Central, unless the settings in its home know better. */
 export async function gradleProject(
   parent: string,
-  repository: string,
+  repository: string | undefined,
   dependencies: readonly string[],
   files: Texts,
 ): Promise<JavaProject> {
   const build = [
     "apply plugin: 'java'",
-    `repositories { maven { url '${repository}/' } }`,
-    "configurations.all { resolutionStrategy { cacheChangingModulesFor 0, 'seconds' } }",
+    `repositories { ${repository === undefined ? 'mavenCentral()' : `maven { url '${repository}/' }`} }`,
     `dependencies {\n${dependencies.map((line) => `  ${line}`).join('\n')}\n}`,
     '',
   ].join('\n');
@@ -175,14 +179,12 @@ export async function gradleProject(
     'build.gradle': build,
     'settings.gradle': "rootProject.name = 'demo'\n",
   });
-  const env = {
-    GRADLE_USER_HOME: join(home, 'gradle'),
-    // HOME is not enough: Gradle 4.4.1 looks at what Maven left in the home that Java knows.
-    JAVA_TOOL_OPTIONS: `-Duser.home=${home} ${quickJava}`,
-  };
+  // Gradle 4.4.1 looks at what Maven left in the home that Java knows.
+  const env = { JAVA_TOOL_OPTIONS: `-Duser.home=${home} ${quickJava}` };
   return {
     folder,
-    fetched: join(home, 'gradle/caches/modules-2/files-2.1'),
+    home,
+    fetched: join(home, '.gradle/caches/modules-2/files-2.1'),
     run: (...args) => run('gradle', ['--no-daemon', ...args], { folder, home, env }),
     read: (path) => readFile(join(folder, path)),
   };
@@ -216,6 +218,7 @@ export async function ivyProject(
   const where = ['-settings', 'ivysettings.xml', '-cache', fetched, '-ivy', 'ivy.xml'];
   return {
     folder,
+    home,
     fetched,
     run: (...args) =>
       run('java', [...fixed, ...where, '-retrieve', 'lib/[artifact]-[revision].[ext]', ...args], { folder, home }),

@@ -5,6 +5,7 @@
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { command } from '../commands/larder.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type LarderProcess, spawnLarder } from '../support/larder.ts';
 import { debianRepository, kindOf, type MavenUpstream, startMavenUpstream } from '../support/maven-upstream.ts';
@@ -350,4 +351,30 @@ test.skipIf(noIvy)(noIvy ?? 'ivy resolves cold, then warm, then with the upstrea
   await resolve();
   expect(requests()).toEqual([]);
   await withoutUpstreams(fresh, resolve);
+});
+
+describe('with the settings that `larder setup` writes', () => {
+  async function setUp(client: string, { home }: JavaProject): Promise<void> {
+    const { code, err } = await command(['setup', client, '--write', '--url', repositoryOf(larder)], { HOME: home });
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+  }
+
+  test.skipIf(noMaven)(noMaven ?? 'maven asks nobody but Larder, whatever the project names', async () => {
+    const project = await mavenProject(folder.path, undefined, dependent('com.acme:lib:1.0.0'));
+    await setUp('maven', project);
+    const ran = await project.run('compile');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(ran.output).toContain(`from larder: ${repositoryOf(larder)}/com/acme/lib/1.0.0/lib-1.0.0.jar`);
+    expect(await expectOriginals(project)).toContain('/com/acme/lib/1.0.0/lib-1.0.0.jar');
+  });
+
+  test.skipIf(noGradle)(noGradle ?? 'gradle asks nobody but Larder, whatever the project names', async () => {
+    const project = await gradleProject(folder.path, undefined, ["compile 'com.acme:lib:1.1.0'"], {
+      'src/main/java/demo/Demo.java': program['src/main/java/demo/Demo.java'] ?? '',
+    });
+    await setUp('gradle', project);
+    const ran = await project.run('classes');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect((await filesIn(project.fetched)).some((path) => path.endsWith('/lib-1.1.0.jar'))).toBe(true);
+  });
 });
