@@ -34,7 +34,8 @@ export function headersOf(answer: Answer, nowMs: number): Record<string, string>
   headers['x-larder-cache'] = answer.outcome;
   if ((answer.outcome === 'stale' || answer.outcome === 'offline') && answer.checkedAt !== undefined) {
     headers.age = String(Math.max(0, Math.floor((nowMs - answer.checkedAt) / 1000)));
-    headers.warning = '110 - "Response is Stale"';
+    // The only code that registries of images may use; to everybody else the header means nothing any more (RFC 9111, 5.5).
+    headers.warning = '299 - "Response is Stale"';
   }
   return headers;
 }
