@@ -390,7 +390,10 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   ): Promise<FoundArtifact | undefined> {
     const previous = conditionalOn(kept);
     const reply = await askHead(want, target, previous, asking);
-    if (reply.status === 404 || reply.status === 410) return undefined;
+    if (reply.status === 404 || reply.status === 410) {
+      // What GET would still be given, HEAD tells of.
+      return previous && !want.describedBy ? notThere(want, target, reply.status, previous, asking) : undefined;
+    }
     if (reply.status === 304 && previous) {
       return (await confirmed(want, previous)) ?? headOnly(want, target, undefined, asking);
     }
@@ -538,11 +541,18 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const digest = strongest(link.digests ?? []);
     const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
     asking.admit?.(factsOf(want, link));
-    if (asking.head) return asDescribed(await headOf(there, link, document.outcome), document);
+    const { head, ...whole } = asking;
+    const hasOther = want.reads !== undefined && (await store.entries.get(keyOf(want)))?.status === 200;
+    if (head && !hasOther) {
+      const found = await headOf(there, link, document.outcome);
+      if (found.readInto) noteMeaning(want, there, found, document);
+      return asDescribed(found, document);
+    }
     try {
-      const found = await plain(there, asking);
+      // Also for HEAD: whoever is told what the path means now comes back for just that.
+      const found = await plain(there, whole);
       // What is judged as a whole is waited for while there is something else that could be answered.
-      if (found?.landed && want.reads && (await store.entries.get(keyOf(want)))?.status === 200) await found.landed;
+      if (hasOther) await found?.landed;
       if (found) {
         noteMeaning(want, there, found, document);
         return asDescribed(found, document);

@@ -277,6 +277,16 @@ describe('checksums', () => {
     expect(scene.requests()).toEqual([`central GET ${second.jar}`]);
   });
 
+  it('and files that many ask for at the same time cost one request each', async () => {
+    const scene = await mavenScene();
+    const { jar, pom, metadata } = scene.central.publish(library);
+    const paths = [jar, pom, metadata].flatMap((path) => [path, `${path}.sha1`, `${path}.md5`]);
+    const answers = await Promise.all(Array.from({ length: 10 }, () => paths.map((path) => scene.get(path))).flat());
+    for (const { status } of answers) expect(status).toBe(200);
+    const fetches = scene.central.log().filter((request) => /\.(?:jar|pom|xml)$/.test(request));
+    expect(fetches.sort()).toEqual([`GET ${jar}`, `GET ${pom}`, `GET ${metadata}`].sort());
+  });
+
   it('may be missing altogether', async () => {
     const scene = await mavenScene({ upstreams: [{ sidecars: [] }] });
     const { jar } = scene.central.publish(library);
@@ -364,6 +374,37 @@ describe('HEAD and ranges', () => {
     const head = await scene.head(jar);
     expect(lastingHeaders(head)).toEqual(lastingHeaders(get));
     expect(scene.central.upstream.requests[0]?.headers['if-none-match']).toBeDefined();
+  });
+
+  it('HEAD of a literal snapshot that upstream no longer has says what GET says', async () => {
+    const scene = await mavenScene({ source: { ttl: '0s', staleWhileRevalidate: '0s' } });
+    const { jar } = scene.central.publish({ ...library, version: '2.0-SNAPSHOT', literal: true });
+    await scene.get(jar);
+    await scene.settled(jar);
+    scene.central.misbehave('jar', '404');
+    const head = await scene.head(jar);
+    expect(head.status).toBe(200);
+    expect(lastingHeaders(head)).toEqual(lastingHeaders(await scene.get(jar)));
+  });
+
+  it('the first bytes of a jar leave before its last ones are there', async () => {
+    const scene = await mavenScene();
+    const body = collect(synthetic(2_000_000));
+    const { jar } = scene.central.publish({ ...library, jar: body });
+    const half = gate();
+    scene.central.upstream.at(jar, { body, hold: { at: 1_000_000, until: half } });
+    const pieces: Buffer[] = [];
+    const begun = Promise.withResolvers<void>();
+    const asked = scene.ask(jar, {
+      onData(piece) {
+        pieces.push(piece);
+        begun.resolve();
+      },
+    });
+    await Promise.all([half.reached, begun.promise]);
+    half.open();
+    expect((await asked).complete).toBe(true);
+    expect(hashOf(Buffer.concat(pieces), 'sha1')).toBe(hashOf(body, 'sha1'));
   });
 
   it('the rest of a file is given to whoever has its beginning', async () => {
@@ -631,6 +672,19 @@ describe('files', () => {
     scene.central.put(path, Buffer.from('plus and tilde'));
     for (const form of [path, path.replaceAll('+', '%2B'), path.replaceAll('~', '%7E')])
       expect((await scene.get(form)).text()).toBe('plus and tilde');
+  });
+
+  it('are fetched from where the plugin portal sends them', async () => {
+    const store = await mavenScene();
+    const { jar, pom } = store.central.publish(library);
+    const elsewhere = store.central.url;
+    const scene = await mavenScene({ upstream: { hosts: [new URL(elsewhere).host] } });
+    scene.central.upstream.otherwise(({ path }) => ({ status: 303, headers: { location: `${elsewhere}${path}` } }));
+    for (const path of [pom, jar]) expect((await scene.get(path)).body).toEqual(store.central.bytes(path));
+    expect((await scene.get('/com/acme/lib/1.0.0/lib-1.0.0-sources.jar')).status).toBe(404);
+    store.central.misbehave('jar', 'wrong digest');
+    const other = store.central.publish({ ...library, version: '1.1.0' });
+    expectProblem(await scene.get(other.jar), 502);
   });
 
   it("one upstream's list of prefixes is not that of the whole repository", async () => {
