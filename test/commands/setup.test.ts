@@ -28,6 +28,7 @@ it('lists the clients that the formats know', async () => {
   expect(clients).toEqual([
     ...['maven', 'gradle', 'sbt'],
     ...['npm', 'pnpm', 'yarn', 'yarn-classic', 'yarn-berry', 'bun'],
+    ...['dotnet', 'nuget', 'choco'],
     ...['docker', 'containerd', 'podman', 'cri-o', 'buildkit', 'helm'],
   ]);
 });
