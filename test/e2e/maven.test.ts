@@ -169,6 +169,19 @@ describe.concurrent('trouble at the upstream', () => {
     },
   );
 
+  it.for(['.jar', '.pom', '.module', '-bin.tar.gz'])(
+    'a sign-in page is none of these, also where nothing tells digests: %s',
+    async (suffix, { onTestFinished }) => {
+      const scene = await mavenScene({ upstreams: [{ sidecars: [] }] }, onTestFinished);
+      const files = { '-bin.tar.gz': Buffer.from('an archive') };
+      const path = scene.central.publish({ ...library, gradle: true, files }).file(suffix);
+      scene.central.misbehave((asked) => asked === path, 'sign-in page');
+      expectProblem(await scene.get(path), 502);
+      scene.central.heal();
+      expect((await scene.get(path)).body).toEqual(scene.central.bytes(path));
+    },
+  );
+
   it('a stored jar needs nobody, whatever upstream has become', async ({ onTestFinished }) => {
     const scene = await mavenScene({ source: { ttl: '0s' } }, onTestFinished);
     const { jar } = scene.central.publish(library);
