@@ -219,6 +219,8 @@ describe('bytes that are here under another name', () => {
       expect(stranger.status).toBe(404);
       if (question === ask) expect(errorsOf(stranger)).toEqual(['BLOB_UNKNOWN']);
     }
+    one.fail('blob', () => ({ status: 404, length: false }));
+    expect((await ask(blobPath('team/nobody', blob))).status).toBe(404);
     await one.stop();
     expect((await ask(blobPath('team/fourth', blob))).status).toBe(503);
     expect((await ask(blobPath('team/second', blob))).status).toBe(200);
