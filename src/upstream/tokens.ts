@@ -229,7 +229,8 @@ export function openLogins(options: LoginsOptions): (about: string | undefined) 
       },
       explain(error) {
         if (!(error instanceof Problem) || error.code !== 'upstream_refused') return error;
-        if (!own || !challenge || mayBeShown(tokenUrl(challenge))) return error;
+        if (!own) return unknownHere(name, error);
+        if (!challenge || mayBeShown(tokenUrl(challenge))) return error;
         const message = `${error.message} They were not shown to its token server, which is at another address; if it is right, name that under "realms" of this upstream.`;
         return new Problem(error.code, message, { cause: error.cause });
       },
@@ -258,6 +259,12 @@ function parseToken(text: string, askedAt: number): Token | undefined {
 /** As opposed to our own queue being full, or nobody waiting any more. */
 function isTokenTrouble(error: unknown): error is Problem {
   return error instanceof Problem && error.code.startsWith('upstream_');
+}
+
+/** Docker Hub and GitHub's registry answer so for names that do not exist: whoever mistyped one is not to look for credentials. */
+function unknownHere(upstream: string, { code, cause }: Problem): Problem {
+  const message = `The upstream "${upstream}" gives this to nobody without credentials, and none are configured; registries say the same of what does not exist. Check the name, or set auth: of this upstream.`;
+  return new Problem(code, message, { cause });
 }
 
 /** So that nobody looks for the mistake where the packages are. */
