@@ -8,7 +8,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { command } from '../commands/larder.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type LarderProcess, spawnLarder } from '../support/larder.ts';
-import { debianRepository, kindOf, type MavenUpstream, startMavenUpstream } from '../support/maven-upstream.ts';
+import {
+  debianRepository,
+  type Fault,
+  kindOf,
+  type MavenUpstream,
+  startMavenUpstream,
+} from '../support/maven-upstream.ts';
 import {
   filesIn,
   gradleProject,
@@ -90,8 +96,9 @@ const outOfDate = { ttl: '0s', staleWhileRevalidate: '0s', negativeTtl: '0s' };
 async function freshLarder(
   source: Readonly<Record<string, unknown>> = { ttl: '1h' },
   folderOf?: LarderProcess,
+  timeoutMs = 30_000,
 ): Promise<LarderProcess> {
-  const impatient = { format: 'maven', retries: 0, breaker: { failures: 1000 } };
+  const impatient = { format: 'maven', retries: 0, breaker: { failures: 1000 }, timeoutMs };
   const started = await spawnLarder({
     upstreamUrl: central.url,
     upstreams: { central: { url: central.url, ...impatient }, portal: { url: inner.url, ...impatient } },
@@ -351,6 +358,63 @@ test.skipIf(noIvy)(noIvy ?? 'ivy resolves cold, then warm, then with the upstrea
   await resolve();
   expect(requests()).toEqual([]);
   await withoutUpstreams(fresh, resolve);
+});
+
+describe('an upstream in every kind of trouble', () => {
+  const faults: readonly Fault[] = ['401', '403', '429', '500', 'stall', 'sign-in page', 'wrong digest', 'cut'];
+  const empty: Texts = { 'src/main/java/demo/Demo.java': 'package demo;\npublic class Demo {}\n' };
+
+  /** A library for each fault; gives back paths of jars by name, and what ends the trouble. */
+  function publishFaulty(group: string): { readonly jars: ReadonlyMap<string, string>; heal(): void } {
+    const jars = new Map<string, string>();
+    for (const fault of faults) {
+      const artifact = `with-${fault.replace(' ', '-')}`;
+      const { jar } = inner.publish({ group, artifact, version: '1.0.0' });
+      inner.misbehave((path) => path === jar, fault);
+      jars.set(`${group}:${artifact}:1.0.0`, jar);
+    }
+    return { jars, heal: () => inner.heal() };
+  }
+
+  test.skipIf(noMaven)(noMaven ?? 'is no absence and no bad file for maven, and over when it is over', async () => {
+    const impatient = await freshLarder(undefined, undefined, 1000);
+    const { jars, heal } = publishFaulty('com.acme.mvn');
+    const project = await mavenProject(folder.path, repositoryOf(impatient), dependent(...jars.keys()));
+    try {
+      const ran = await project.run('compile');
+      expect(ran.code).not.toBe(0);
+      expect(ran.output).toMatch(/Could not transfer artifact/);
+      expect(ran.output).not.toMatch(/Could not find artifact|was not found/);
+      for (const name of jars.keys()) expect(ran.output).toContain(name.replace(/:([^:]*)$/, ':jar:$1'));
+      expect((await filesIn(project.fetched)).filter((path) => [...jars.values()].includes(path))).toEqual([]);
+    } finally {
+      heal();
+    }
+    const ran = await project.run('compile');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(await expectOriginals(project)).toEqual(expect.arrayContaining([...jars.values()]));
+  });
+
+  test.skipIf(noGradle)(noGradle ?? 'is no absence and no bad file for gradle, and over when it is over', async () => {
+    const impatient = await freshLarder(undefined, undefined, 1000);
+    const { jars, heal } = publishFaulty('com.acme.gradle');
+    const needed = [...jars.keys()].map((name) => `compile '${name}'`);
+    const project = await gradleProject(folder.path, repositoryOf(impatient), needed, empty);
+    const fetched = async (): Promise<string[]> =>
+      (await filesIn(project.fetched)).filter((path) => path.endsWith('.jar'));
+    try {
+      const ran = await project.run('classes');
+      expect(ran.code).not.toBe(0);
+      expect(ran.output).toMatch(/Could not (?:download|get resource)/);
+      expect(ran.output).not.toMatch(/Could not find/);
+      expect(await fetched()).toEqual([]);
+    } finally {
+      heal();
+    }
+    const ran = await project.run('classes');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect((await fetched()).length).toBe(jars.size);
+  });
 });
 
 describe('with the settings that `larder setup` writes', () => {
