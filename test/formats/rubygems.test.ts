@@ -95,6 +95,29 @@ describe('the head of a page', () => {
   });
 });
 
+describe('the digest that comes with a page', () => {
+  const sha256 = createHash('sha256').update(rackInfo).digest('base64');
+  const read = (headers: Readonly<Record<string, string>>) => () =>
+    decoded(typeNamed('info'), 'info/rack', rackInfo, headers);
+
+  it.each([
+    { 'repr-digest': `sha-256=:${sha256}:` },
+    { 'repr-digest': `sha-512=:AAAA:, sha-256=:${sha256}:`, digest: 'sha-256=else' },
+    { digest: `SHA-256=${sha256}` },
+    { 'repr-digest': 'md5=:AAAA:' },
+    { digest: 'whatever' },
+  ])('is met: %j', (headers) => {
+    expect(read(headers)).not.toThrow();
+  });
+
+  it.each(['versions', 'names', 'info'])('has to be met by %s', (id) => {
+    const bytes = { versions: versionsPage, names: namesPage, info: rackInfo }[id] ?? '';
+    const other = createHash('sha256').update('something else').digest('base64');
+    expect(() => decoded(typeNamed(id), id, bytes, { 'repr-digest': `sha-256=:${other}:` })).toThrow('SHA-256');
+    expect(() => decoded(typeNamed(id), id, bytes, { digest: `sha-256=${other}` })).toThrow('SHA-256');
+  });
+});
+
 describe('versions of several sources', () => {
   const big = `created_at: 2024-04-01T00:00:05Z\n---\n${line('rack', '3.0.9')}${line('tilt', '2.3.0')}${line('rack', '3.0.10')}${line('rack-test', '1.0')}`;
   const small = `created_at: 2020-01-01T00:00:00Z\n---\n${line('acme', '1.0')}`;

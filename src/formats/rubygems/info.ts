@@ -1,7 +1,7 @@
 /** `/info/{gem}`: what each version needs, the digest of its file and when it was published. */
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import type { DocumentType, Link, Origin } from '../../core/format.ts';
-import { bodyStart, bufferOf, pageBody, textType } from './text.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
 
 /** `1.1.0-java dep1:>= 1.0&< 3,dep2:= 2|checksum:…,ruby:>= 2.0,created_at:2024-05-01T12:00:00Z` */
 export interface Line {
@@ -41,14 +41,13 @@ export function readLine(text: string): Line {
   };
 }
 
-function decode(bytes: Uint8Array): Info & { readonly bytes: Uint8Array } {
+function linesOf(bytes: Uint8Array): readonly Line[] {
   const page = bufferOf(bytes);
-  const lines = page
+  return page
     .toString('utf8', bodyStart(page))
     .split('\n')
     .filter((line) => line !== '')
     .map(readLine);
-  return { bytes, lines };
 }
 
 /** What one line says about the file of that version. */
@@ -76,7 +75,10 @@ export const info: DocumentType<Info> = {
   limit: 16 * 1024 * 1024,
   contentType: textType,
   ranges: true,
-  decode,
+  decode(bytes, origin) {
+    checkDigest(bytes, origin);
+    return { bytes, lines: linesOf(bytes) };
+  },
   links,
   withhold(page, refused) {
     const lines = page.lines.filter(({ version }) => !refused(version));
@@ -87,5 +89,5 @@ export const info: DocumentType<Info> = {
 
 /** The line of a version on a page that was not decoded yet. Throws if it is no such page. */
 export function findLine(bytes: Uint8Array, version: string): Line | undefined {
-  return decode(bytes).lines.findLast((line) => line.version === version);
+  return linesOf(bytes).findLast((line) => line.version === version);
 }

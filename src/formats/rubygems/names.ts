@@ -1,14 +1,15 @@
 /** `/names`: every name there is, in alphabetical order. */
-import type { DocumentType } from '../../core/format.ts';
+import type { DocumentType, Origin } from '../../core/format.ts';
 import { isName } from './name.ts';
-import { bodyStart, bufferOf, pageBody, textType } from './text.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
 
 interface Names {
   readonly bytes: Uint8Array;
   readonly names: readonly string[];
 }
 
-function decode(bytes: Uint8Array): Names {
+function decode(bytes: Uint8Array, origin: Origin): Names {
+  checkDigest(bytes, origin);
   const page = bufferOf(bytes);
   const names = page
     .toString('latin1', bodyStart(page))

@@ -1,6 +1,6 @@
 /** Documents of lines, and answers in plain text. */
 import { createHash } from 'node:crypto';
-import type { Body } from '../../core/format.ts';
+import type { Body, Origin } from '../../core/format.ts';
 
 export const textType = 'text/plain; charset=utf-8';
 
@@ -44,4 +44,16 @@ export function bodyStart(page: Buffer): number {
     at = end;
   }
   throw new Error('it has no line of three dashes');
+}
+
+/**
+ * Throws unless the bytes are those that upstream tells the SHA-256 of, if it does: Bundler from 2.5 on compares the same. Only
+ * headers that came with the bytes are there to be compared.
+ */
+export function checkDigest(bytes: Uint8Array, { headers }: Origin): void {
+  const told = headers['repr-digest'] ?? headers.digest ?? '';
+  const [, expected] = /(?:^|,)\s*sha-256=:?([A-Za-z0-9+/]{43}=):?\s*(?:,|$)/i.exec(told) ?? [];
+  if (expected === undefined) return;
+  const found = createHash('sha256').update(bytes).digest('base64');
+  if (found !== expected) throw new Error('it has not the SHA-256 that came with it');
 }

@@ -1,6 +1,6 @@
 /** `/versions`: every gem there is, line after line as it was published, with the MD5 of its page. */
-import type { DocumentType } from '../../core/format.ts';
-import { bodyStart, bufferOf, pageBody, textType } from './text.ts';
+import type { DocumentType, Origin } from '../../core/format.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
 
 export interface Versions {
   readonly bytes: Uint8Array;
@@ -38,7 +38,8 @@ function hasDigest(page: Buffer, end: number): boolean {
 }
 
 /** The last line is looked at closely, for what was cut off; the others are between their authors and the clients. */
-function decode(bytes: Uint8Array): Versions {
+function decode(bytes: Uint8Array, origin: Origin): Versions {
+  checkDigest(bytes, origin);
   const text = bufferOf(bytes);
   const page: Versions = { bytes, start: bodyStart(text) };
   let last: number | undefined;
