@@ -499,8 +499,8 @@ interface Wrong {
 }
 
 const wrongs: readonly Wrong[] = (['tag', 'manifest', 'blob', 'cdn'] as const).flatMap((kind) => [
-  { kind, fault: 'unauthorized', status: 502 },
-  { kind, fault: 'forbidden', status: 502 },
+  { kind, fault: 'unauthorized', status: 403 },
+  { kind, fault: 'forbidden', status: 403 },
   { kind, fault: 'throttled', status: 503 },
   { kind, fault: 'broken', status: 503 },
   { kind, fault: 'stalled', status: 503 },

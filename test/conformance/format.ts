@@ -251,7 +251,8 @@ function describeProblems(format: Format): void {
     it.each(Object.keys(problems) as Code[])('can say %s', (code) => {
       const message = 'Something that a person can read.';
       const body = format.problem(new Problem(code, message));
-      expect(body.status).toBe(problems[code].status);
+      // A refusal of upstream's may be told as one; everything else means the same in every dialect.
+      if (code !== 'upstream_refused' || body.status !== 403) expect(body.status).toBe(problems[code].status);
       expect(body.headers?.['content-type']).toMatch(/^[a-z]+\/[a-z0-9.+-]+/);
       expect(textOf(body)).toContain(message);
     });

@@ -39,7 +39,7 @@ const faults = {
       ? { hangUp: true }
       : nth === 1
         ? { ...good, cuts: [Math.floor(sizeOf(good) / 2)] }
-        : { status: 403 },
+        : { status: 400 },
   gone: refusal(404, 'MANIFEST_UNKNOWN'),
 } as const satisfies Record<string, OciFault>;
 
@@ -48,12 +48,13 @@ type Fault = `${keyof typeof faults}`;
 /** What a client gets that asks for something nobody has asked for before; `broken off`: an answer without its end. */
 type Told = readonly [status: number, code: string] | 'broken off' | 'an empty list';
 
-const refused: Told = [502, 'UNKNOWN'];
+const invalid: Told = [502, 'UNKNOWN'];
+const denied: Told = [403, 'DENIED'];
 const unavailable: Told = [503, 'UNAVAILABLE'];
 
 const everywhere = {
-  401: refused,
-  403: refused,
+  401: denied,
+  403: denied,
   429: unavailable,
   500: unavailable,
   stall: unavailable,
@@ -65,7 +66,7 @@ const table: Readonly<Record<string, { readonly fails: OciKind; readonly told: P
     fails: 'tag',
     told: {
       ...everywhere,
-      'a page': refused,
+      'a page': invalid,
       'a wrong digest': [404, 'MANIFEST_UNKNOWN'],
       'a cut': unavailable,
       gone: [404, 'MANIFEST_UNKNOWN'],
@@ -75,9 +76,9 @@ const table: Readonly<Record<string, { readonly fails: OciKind; readonly told: P
     fails: 'manifest',
     told: {
       ...everywhere,
-      'a page': refused,
-      'a wrong digest': refused,
-      'a cut': refused,
+      'a page': invalid,
+      'a wrong digest': invalid,
+      'a cut': invalid,
       gone: [404, 'MANIFEST_UNKNOWN'],
     },
   },
@@ -85,23 +86,23 @@ const table: Readonly<Record<string, { readonly fails: OciKind; readonly told: P
     fails: 'blob',
     told: {
       ...everywhere,
-      'a page': refused,
-      'a wrong digest': refused,
-      'a cut': refused,
+      'a page': invalid,
+      'a wrong digest': invalid,
+      'a cut': invalid,
       gone: [404, 'BLOB_UNKNOWN'],
     },
   },
   layer: {
     fails: 'blob',
-    told: { 'a page': refused, 'a wrong digest': 'broken off', 'a cut': 'broken off' },
+    told: { 'a page': invalid, 'a wrong digest': 'broken off', 'a cut': 'broken off' },
   },
   'layer that is elsewhere': {
     fails: 'cdn',
     told: {
-      403: refused,
+      403: denied,
       500: unavailable,
       stall: unavailable,
-      'a page': refused,
+      'a page': invalid,
       'a wrong digest': 'broken off',
       'a cut': 'broken off',
       gone: [404, 'BLOB_UNKNOWN'],
@@ -110,20 +111,20 @@ const table: Readonly<Record<string, { readonly fails: OciKind; readonly told: P
   'list of tags': {
     fails: 'tags',
     told: {
-      401: refused,
-      403: refused,
+      401: denied,
+      403: denied,
       500: unavailable,
       stall: unavailable,
-      'a page': refused,
-      'a cut': refused,
+      'a page': invalid,
+      'a cut': invalid,
       gone: [404, 'NAME_UNKNOWN'],
     },
   },
   'list of referrers': {
     fails: 'referrers',
     told: {
-      401: refused,
-      403: refused,
+      401: denied,
+      403: denied,
       500: unavailable,
       stall: unavailable,
       'a page': 'an empty list',
@@ -417,7 +418,7 @@ describe('a manifest that is none', () => {
     const { one, ask, larder } = await ociScene();
     const mediaType = type ?? 'application/vnd.oci.image.manifest.v1+json';
     const { digest } = one.put(name, Buffer.from(JSON.stringify(json)), mediaType, ['1']);
-    for (const reference of [digest, '1']) expectTold(await ask(manifestPath(name, reference)), refused);
+    for (const reference of [digest, '1']) expectTold(await ask(manifestPath(name, reference)), invalid);
     const { checked } = await verify({ path: larder.storage });
     expect(checked).toBeLessThanOrEqual(1);
   });
@@ -428,6 +429,6 @@ describe('a manifest that is none', () => {
     const { digest } = one.put(name, Buffer.from(JSON.stringify(json)), 'application/vnd.oci.image.manifest.v1+json', [
       '1',
     ]);
-    expectTold(await ask(manifestPath(name, digest)), refused);
+    expectTold(await ask(manifestPath(name, digest)), invalid);
   });
 });

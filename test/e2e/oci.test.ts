@@ -233,7 +233,7 @@ describe('bytes that are here under another name', () => {
     await settled(manifestPath('team/first', image.digest));
     one.fail('manifest', () => ({ status: 403 }));
     const answer = await ask(manifestPath('team/second', image.digest));
-    expect([answer.status, errorsOf(answer)]).toEqual([502, ['UNKNOWN']]);
+    expect([answer.status, errorsOf(answer)]).toEqual([403, ['DENIED']]);
   });
 });
 
@@ -861,7 +861,7 @@ describe('a registry that wants tokens', () => {
     const image = one.image(name, { tags: ['3'] });
     await restart({ upstream: { auth: credentials } });
     const refused = await ask(manifestPath(name, '3'));
-    expect([refused.status, errorsOf(refused)]).toEqual([502, ['UNKNOWN']]);
+    expect([refused.status, errorsOf(refused)]).toEqual([403, ['DENIED']]);
     expect(refused.text()).toContain('realms');
     expect(one.tokenServer.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
 
@@ -910,6 +910,6 @@ describe('a registry that wants tokens', () => {
     one.fail('token', () => ({ status: 403 }));
     pass(overTheTtlMs);
     expect(cacheOf(await ask(manifestPath(name, '3')))).toBe('stale');
-    expect((await ask(manifestPath(name, '4'))).status).toBe(502);
+    expect((await ask(manifestPath(name, '4'))).status).toBe(403);
   });
 });

@@ -1006,7 +1006,7 @@ describe('an error', () => {
     const { message } = new Problem(code, 'Something that a person can read.');
     const { status } = problems[code];
     const body = format.problem({ status, code, message, ...(route === undefined ? {} : { route }) });
-    expect(body.status).toBe(status);
+    expect(body.status).toBe(code === 'upstream_refused' ? 403 : status);
     expect(body.headers).toEqual({ 'content-type': 'application/json' });
     const [error, ...others] = parsed<Errors>(body).errors;
     expect(others).toEqual([]);
@@ -1032,7 +1032,7 @@ describe('an error', () => {
     ['upstream_unavailable', 'manifest', 'UNAVAILABLE'],
     ['busy', 'blob', 'UNAVAILABLE'],
     ['upstream_invalid', 'manifest', 'UNKNOWN'],
-    ['upstream_refused', 'manifest', 'UNKNOWN'],
+    ['upstream_refused', 'manifest', 'DENIED'],
     ['internal', undefined, 'UNKNOWN'],
   ])('%s of a %s is %s', (code, route, expected) => expect(said(code, route)).toBe(expected));
 

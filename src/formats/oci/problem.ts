@@ -40,6 +40,7 @@ function codeOf(code: Code, route: string | undefined): RegistryCode {
     case 'forbidden':
     case 'refused':
     case 'conflict':
+    case 'upstream_refused':
       return 'DENIED';
     case 'bad_path':
     case 'uri_too_long':
@@ -59,14 +60,16 @@ function codeOf(code: Code, route: string | undefined): RegistryCode {
       return 'UNAVAILABLE';
     case 'internal':
     case 'upstream_invalid':
-    case 'upstream_refused':
     case 'loop':
       return 'UNKNOWN';
   }
 }
 
-/** Our own, finer code goes along as the detail. */
+/**
+ * Our own, finer code goes along as the detail. That upstream refuses is told as a refusal: Docker Hub and ghcr do so to who
+ * mistypes a name, and podman 4.3, skopeo 1.9 and containerd 1.6 show no message of an answer above 499.
+ */
 export function problem({ status, code, message, route }: ProblemFacts): Body {
   const said = status === 429 ? 'TOOMANYREQUESTS' : codeOf(code, route);
-  return errorBody(status, said, message, { reason: code });
+  return errorBody(code === 'upstream_refused' ? 403 : status, said, message, { reason: code });
 }
