@@ -1,0 +1,65 @@
+/** Packages as `dotnet pack` lays them out: a zip with a nuspec at its root, parts in the way of the Open Packaging Conventions, and a library. */
+import { createHash } from 'node:crypto';
+import { zipSync } from 'fflate';
+
+export interface Dependency {
+  readonly id: string;
+  readonly range: string;
+}
+
+export interface PackageFacts {
+  /** In the case it was published in. */
+  readonly id: string;
+  /** As published; may have metadata. */
+  readonly version: string;
+  readonly dependencies?: readonly Dependency[];
+  readonly listed?: boolean;
+  /** Default: an hour after the first of January 2024 for every version that the feed has. */
+  readonly published?: string;
+  /** Bytes of the library, so that a package may be any size. */
+  readonly library?: Buffer;
+}
+
+/** Fixed, so that the same facts are the same bytes. */
+const packedAt = '2024-01-01T00:00:00';
+
+const framework = '.NETStandard2.0';
+
+export function nuspecOf({ id, version, dependencies = [] }: PackageFacts): string {
+  const inside = dependencies.map(
+    (one) => `        <dependency id="${one.id}" version="${one.range}" exclude="Build,Analyzers" />\n`,
+  );
+  return [
+    '\ufeff<?xml version="1.0" encoding="utf-8"?>\n',
+    '<package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd">\n  <metadata>\n',
+    `    <id>${id}</id>\n    <version>${version}</version>\n    <authors>Alice</authors>\n`,
+    `    <requireLicenseAcceptance>false</requireLicenseAcceptance>\n    <description>${id} for tests</description>\n`,
+    `    <dependencies>\n      <group targetFramework="${framework}">\n${inside.join('')}      </group>\n    </dependencies>\n`,
+    '  </metadata>\n</package>\n',
+  ].join('');
+}
+
+const relationships = (id: string): string =>
+  `\ufeff<?xml version="1.0" encoding="utf-8"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Type="http://schemas.microsoft.com/packaging/2010/07/manifest" Target="/${id}.nuspec" Id="R1" /><Relationship Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties" Target="/package/services/metadata/core-properties/0.psmdcp" Id="R2" /></Relationships>`;
+
+const contentTypes =
+  '\ufeff<?xml version="1.0" encoding="utf-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml" /><Default Extension="nuspec" ContentType="application/octet" /><Default Extension="dll" ContentType="application/octet" /><Default Extension="psmdcp" ContentType="application/vnd.openxmlformats-package.core-properties+xml" /></Types>';
+
+const coreProperties = ({ id, version }: PackageFacts): string =>
+  `\ufeff<?xml version="1.0" encoding="utf-8"?><coreProperties xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns="http://schemas.openxmlformats.org/package/2006/metadata/core-properties"><dc:creator>Alice</dc:creator><dc:description>${id} for tests</dc:description><dc:identifier>${id}</dc:identifier><version>${version}</version><keywords></keywords></coreProperties>`;
+
+export function packageOf(facts: PackageFacts): Buffer {
+  const { id, version, library = Buffer.from(`MZ this is ${id} ${version}`) } = facts;
+  const files = {
+    '_rels/.rels': Buffer.from(relationships(id)),
+    [`${id}.nuspec`]: Buffer.from(nuspecOf(facts)),
+    [`lib/netstandard2.0/${id}.dll`]: library,
+    '[Content_Types].xml': Buffer.from(contentTypes),
+    'package/services/metadata/core-properties/0.psmdcp': Buffer.from(coreProperties(facts)),
+  };
+  return Buffer.from(zipSync(files, { level: 6, mtime: packedAt }));
+}
+
+export function sha512Of(bytes: Uint8Array): string {
+  return createHash('sha512').update(bytes).digest('base64');
+}
