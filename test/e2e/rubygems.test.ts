@@ -28,8 +28,8 @@ function fill(upstream: GemsUpstream): void {
   upstream.publish(gem('rack', '3.0.10.rc1'));
 }
 
-async function filled(options: Parameters<typeof gemsScene>[0] = {}): Promise<GemsScene> {
-  const scene = await gemsScene(options);
+async function filled(...options: Parameters<typeof gemsScene>): Promise<GemsScene> {
+  const scene = await gemsScene(...options);
   fill(scene.first);
   return scene;
 }
@@ -335,9 +335,12 @@ const table = rows.flatMap((row) =>
     .map(([fault, status]) => ({ ...row, fault, status, name: `${row.what}: ${fault} is ${status}` })),
 );
 
-describe('an upstream in trouble', () => {
-  it.each(table)('$name, and good again afterwards', async ({ faulty, path, fault, status }) => {
-    const scene = await filled({ upstream: { timeoutMs: 300 }, source: { negativeTtl: '0s' } });
+/** Side by side: giving up on a connection that is cut again and again takes seconds. */
+describe.concurrent('an upstream in trouble', () => {
+  it.for(table)('$name, and good again afterwards', async (row, { onTestFinished, expect }) => {
+    const { faulty, path, fault, status } = row;
+    const patience = fault === 'stall' ? { timeoutMs: 500 } : {};
+    const scene = await filled({ upstream: patience, source: { negativeTtl: '0s' } }, onTestFinished);
     scene.first.misbehave(faulty, fault);
     expectProblem(await scene.get(path), status);
     scene.first.heal();
@@ -348,10 +351,11 @@ describe('an upstream in trouble', () => {
     expect(healed.body).toEqual(scene.first.bytes(path));
   });
 
-  it.each(rows.filter(({ path }) => !path.startsWith('/gems')))(
-    '$what is answered from the store',
-    async ({ path, faulty }) => {
-      const scene = await filled({ upstream: { timeoutMs: 300 }, source: { ttl: '0s', staleWhileRevalidate: '0s' } });
+  it.for(rows.filter(({ path }) => !path.startsWith('/gems')))(
+    '$what: a stored copy stands in',
+    async ({ path, faulty }, { onTestFinished, expect }) => {
+      const patience = { upstream: { timeoutMs: 500 }, source: { ttl: '0s', staleWhileRevalidate: '0s' } };
+      const scene = await filled(patience, onTestFinished);
       await scene.settled(path);
       for (const fault of ['500', 'sign-in page', 'stall'] as const) {
         scene.first.misbehave(faulty, fault);
@@ -360,8 +364,8 @@ describe('an upstream in trouble', () => {
     },
   );
 
-  it('that is gone altogether leaves all that was asked for', async () => {
-    const scene = await filled();
+  it('that is gone altogether leaves all that was asked for', async ({ onTestFinished, expect }) => {
+    const scene = await filled({}, onTestFinished);
     const paths = [...new Set(rows.map(({ path }) => path))];
     for (const path of paths) await scene.settled(path);
     await scene.first.upstream.stop();
