@@ -414,21 +414,31 @@ describe('bytes are answered with their digest', () => {
   };
   it.each([
     ['by the one they were asked for', `/a/manifests/${sha512}`, sha512],
-    ['by sha256 when asked by tag', '/a/manifests/latest', sha256],
+    ['by the one that is known beside sha256 when asked by tag', '/a/manifests/latest', sha512],
     ['of a blob', `/a/blobs/${sha256}`, sha256],
   ])('%s', (_name, path, digest) => {
-    expect(headersOf(path)).toEqual({ 'docker-content-digest': digest, etag: `"${digest}"` });
+    expect(headersOf(path)).toMatchObject({ 'docker-content-digest': digest, etag: `"${digest}"` });
+  });
+
+  it('and with their content type alone', () => {
+    const contentType = `${imageManifest}; charset=utf-8`;
+    const want = intent('/a/manifests/latest');
+    if (want?.kind !== 'artifact') throw new Error('no artifact');
+    expect(format.artifactHeaders?.(want, { ...facts, contentType })).toMatchObject({ 'content-type': imageManifest });
   });
 
   it('or with the only one there is, or with none', () => {
     const want = intent('/a/manifests/latest');
     if (want?.kind !== 'artifact') throw new Error('no artifact');
     const known = { size: undefined, contentType: 'a/b' };
-    expect(format.artifactHeaders?.(want, { ...known, digests: [sha512] })).toEqual({
-      'docker-content-digest': sha512,
-      etag: `"${sha512}"`,
-    });
-    expect(format.artifactHeaders?.(want, { ...known, digests: [] })).toEqual({});
+    for (const digest of [sha512, sha256]) {
+      expect(format.artifactHeaders?.(want, { ...known, digests: [digest] })).toEqual({
+        'content-type': 'a/b',
+        'docker-content-digest': digest,
+        etag: `"${digest}"`,
+      });
+    }
+    expect(format.artifactHeaders?.(want, { ...known, digests: [] })).toEqual({ 'content-type': 'a/b' });
   });
 });
 

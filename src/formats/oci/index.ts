@@ -12,7 +12,7 @@ import type {
 } from '../../core/format.ts';
 import { jsonBody } from './json.ts';
 import { manifest, manifestLimit } from './manifest.ts';
-import { acceptManifest, isManifestType } from './media-types.ts';
+import { acceptManifest, isManifestType, mediaTypeOf } from './media-types.ts';
 import { blobPath, clientName, isName, isTag, locate, manifestPath, readDigest } from './name.ts';
 import { errorBody, problem, type RegistryCode } from './problem.ts';
 import { filterVariant, referrers } from './referrers.ts';
@@ -152,9 +152,19 @@ const routes: readonly Route[] = [
   },
 ];
 
-function artifactHeaders({ digest }: Artifact, { digests }: ArtifactFacts): Readonly<Record<string, string>> {
-  const said = digest ?? digests.find((one) => one.startsWith('sha256:')) ?? digests[0];
-  return said === undefined ? {} : { 'docker-content-digest': said, etag: `"${said}"` };
+/**
+ * What upstream calls it, in the algorithm that it is called by there: sha256 always is computed, and another is known only
+ * where it is part of the name. Clients compare whole content types (crane, oras), so parameters go.
+ */
+function artifactHeaders(
+  { digest }: Artifact,
+  { digests, contentType }: ArtifactFacts,
+): Readonly<Record<string, string>> {
+  const said = digest ?? digests.find((one) => !one.startsWith('sha256:')) ?? digests[0];
+  return {
+    'content-type': mediaTypeOf(contentType),
+    ...(said === undefined ? {} : { 'docker-content-digest': said, etag: `"${said}"` }),
+  };
 }
 
 const actions = { read: 'pull', publish: 'pull,push', delete: 'delete', admin: '*' } as const;
