@@ -278,6 +278,14 @@ describe('an address', () => {
     expectImage(await ask(`${manifestPath(name, '3')}?ns=${ns}`), image);
   });
 
+  it.each(['docker.io', 'index.docker.io'])('finds Docker Hub as %s, wherever it is said to be', async (ns) => {
+    const { one, ask, restart } = await ociScene();
+    const image = one.image(name, { tags: ['3'] });
+    const upstreams = { 'docker-hub': { url: one.url, hosts: one.hosts } };
+    await restart({ upstreams, repository: { sources: [{ remote: 'docker-hub' }] } });
+    expectImage(await ask(`${manifestPath('alpine', '3')}?ns=${ns}`), image);
+  });
+
   it("finds an upstream by its own host's name", async () => {
     const { one, ask } = await ociScene();
     const image = one.image(name, { tags: ['3'] });

@@ -13,7 +13,7 @@ export interface OciSceneOptions {
   readonly registries?: readonly FakeOciOptions[];
   /** Further settings of every upstream. */
   readonly upstream?: Section;
-  /** Further settings of the upstreams by their names. */
+  /** Further settings of the upstreams by their names, and upstreams of other names. */
   readonly upstreams?: Readonly<Record<string, Section>>;
   /** Further settings of every source. */
   readonly source?: Section;
@@ -60,12 +60,15 @@ export async function ociScene(options: OciSceneOptions = {}): Promise<OciScene>
     const larder = await startLarder(
       {
         upstreamUrl: started[0]?.url ?? '',
-        upstreams: Object.fromEntries(
-          named.map(([name, { url, hosts }]) => [
-            name,
-            { url, hosts, format: 'oci', ...impatient, ...settings.upstream, ...settings.upstreams?.[name] },
-          ]),
-        ),
+        upstreams: {
+          ...settings.upstreams,
+          ...Object.fromEntries(
+            named.map(([name, { url, hosts }]) => [
+              name,
+              { url, hosts, format: 'oci', ...impatient, ...settings.upstream, ...settings.upstreams?.[name] },
+            ]),
+          ),
+        },
         ...(settings.server ? { server: settings.server } : {}),
         ...(folder === undefined ? {} : { folder }),
         more: {
