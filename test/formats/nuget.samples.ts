@@ -335,8 +335,9 @@ export const documents: readonly DocumentSample[] = [
       'listed registration-semver2',
       'listed registration-semver2 prerelease',
       'listed registration prerelease',
-      'v2-find registration-gz 0 100',
-      'v2-find registration-semver2 0 40',
+      'v2-find registration-gz 0 100 all',
+      'v2-find registration-gz 0 1 latest desc',
+      'v2-find registration-semver2 0 40 stable',
       'v2-entry registration-semver2 1.0.0',
     ],
     wrong: {
@@ -384,7 +385,12 @@ export const documents: readonly DocumentSample[] = [
     bytes: bytesOf(searchJson),
     replies: () => heardAt(`https://${searchHost}/query`, bytesOf(searchJson)),
     variants: ['v3 registration-semver2 0 20', 'v3 registration-gz 0 20'],
-    projections: ['v2 registration-semver2 0 20', 'v2-count registration-gz 0 20', 'v3 registration-gz 1 1'],
+    projections: [
+      'v2 registration-semver2 0 20',
+      'v2 registration-semver2 0 20 all',
+      'v2-count registration-gz 0 20',
+      'v3 registration-gz 1 1',
+    ],
     wrong: {
       'results without ids': bytesOf({ totalHits: 1, data: [{ version: '1.0.0' }] }),
       'results that are texts': bytesOf({ totalHits: 1, data: ['a'] }),

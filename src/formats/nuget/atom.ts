@@ -193,14 +193,34 @@ function iconIn(json: Json, base: string): { readonly iconUrl?: string } {
   return id === undefined ? {} : { iconUrl: `${base}/v3/flat/${id}/${version}/icon` };
 }
 
+/** Which versions: all, the latest stable one, the latest one at all, stable ones, or one by its number. */
+export type Which = 'all' | 'latest' | 'absolute' | 'stable' | `=${string}`;
+
 export interface FeedPart {
   readonly skip: number;
   readonly top: number;
+  readonly which: string;
+  /** Highest version first. */
+  readonly descending: boolean;
 }
 
-export function findEntries(id: string, leaves: readonly Leaf[], base: string, { skip, top }: FeedPart): Body {
-  const rows = rowsOf(id, leaves, base);
-  return feed('FindPackagesById', rows.slice(skip, skip + top), rows.length, base);
+function isWanted({ version, isLatest, isAbsoluteLatest }: Row, which: string): boolean {
+  switch (which) {
+    case 'latest':
+      return isLatest;
+    case 'absolute':
+      return isAbsoluteLatest;
+    case 'stable':
+      return !isPrerelease(version);
+    default:
+      return which === 'all' || `=${normalVersion(version)}` === which;
+  }
+}
+
+export function findEntries(id: string, leaves: readonly Leaf[], base: string, part: FeedPart): Body {
+  const rows = rowsOf(id, leaves, base).filter((row) => isWanted(row, part.which));
+  if (part.descending) rows.reverse();
+  return feed('FindPackagesById', rows.slice(part.skip, part.skip + part.top), rows.length, base);
 }
 
 /** One version; `undefined` when there is no such one. */
@@ -209,18 +229,18 @@ export function findEntry(id: string, leaves: readonly Leaf[], base: string, ver
   return row && atomBody(entry(row, base, true), 'entry');
 }
 
-/** The latest version of each package that was found. */
-export function foundEntries(found: readonly Found[], total: number, base: string): Body {
-  const rows = found.map(({ id, json }): Row => {
-    const version = textOf(json.version) ?? '';
-    const stable = !isPrerelease(version);
-    return {
+/** Of each package that was found the latest version, or every one. */
+export function foundEntries(found: readonly Found[], total: number, base: string, which: string): Body {
+  const rows = found.flatMap(({ id, json, versions }): Row[] => {
+    const latest = textOf(json.version) ?? '';
+    const told = which === 'all' ? versions.flatMap(({ version }) => textOf(version) ?? []) : [latest];
+    return told.map((version) => ({
       id: textOf(json.id) ?? id,
       version,
       json: { ...json, ...iconIn(json, base) },
-      isLatest: stable,
-      isAbsoluteLatest: true,
-    };
+      isLatest: version === latest && !isPrerelease(version),
+      isAbsoluteLatest: version === latest,
+    }));
   });
   return feed('Search', rows, total, base);
 }

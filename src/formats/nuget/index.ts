@@ -20,7 +20,7 @@ import { escapeXml } from './atom.ts';
 import { jsonBody } from './json.ts';
 import { packageLeaf } from './leaf.ts';
 import { longestNuspecBytes, nuspec } from './nuspec.ts';
-import { idInFilter, metadataXml, parameter, readCall, serviceXml, unquoted } from './odata.ts';
+import { idInFilter, metadataXml, parameter, readCall, serviceXml, unquoted, whichIn } from './odata.ts';
 import { keyOf, knowsSemVer2, nameIn, type Query, queryOf } from './query.ts';
 import { registration } from './registration.ts';
 import { locate, serviceIndex } from './resources.ts';
@@ -193,7 +193,10 @@ function find(id: string | undefined, query: URLSearchParams): Document | undefi
   const lower = lowerId(id ?? '');
   if (lower === undefined) return undefined;
   const part = `${number(query, '$skip', 0)} ${number(query, '$top', everything)}`;
-  return registrationOf(lower, `v2-find ${hiveIn(query)} ${part}`);
+  const which = whichIn(parameter(query, '$filter') ?? '');
+  // nuget.exe 2.8 asks for the latest one as the first one of them in this order.
+  const order = /^(?:Normalized)?Version\s+desc\b/i.test(parameter(query, '$orderby') ?? '') ? ' desc' : '';
+  return registrationOf(lower, `v2-find ${hiveIn(query)} ${part} ${which}${order}`);
 }
 
 function findById(call: Call): Document | undefined {
@@ -227,7 +230,8 @@ function searched(call: Call, kind: 'v2' | 'v2-count'): Document {
     skip: Math.min(number(query, '$skip', 0), 3000),
     take: Math.min(number(query, '$top', 30), 1000),
   };
-  return asked(search, searchPath, told, `${kind} ${hiveOf(told)} ${told.skip} ${told.take}`);
+  const which = kind === 'v2' && whichIn(latest) === 'all' ? ' all' : '';
+  return asked(search, searchPath, told, `${kind} ${hiveOf(told)} ${told.skip} ${told.take}${which}`);
 }
 
 function readSearchV2(call: Call): Document | undefined {

@@ -1,5 +1,8 @@
 /** The few questions that clients of the second version ask, read without a parser for OData: everything else is nothing we know. */
 
+import type { Which } from './atom.ts';
+import { normalVersion } from './version.ts';
+
 /** A function call in a path, `Packages(Id='x',Version='1.0')`. */
 export interface OdataCall {
   readonly name: string;
@@ -34,6 +37,16 @@ export function parameter(query: URLSearchParams, name: string): string | undefi
 export function idInFilter(filter: string): string | undefined {
   const [, quoted = ''] = /(?:^|[\s(])(?:Id|tolower\(Id\))\s+eq\s+('(?:[^']|'')*')/i.exec(filter) ?? [];
   return unquoted(quoted);
+}
+
+/** Which versions a `$filter` lets through, as far as clients use it for that. */
+export function whichIn(filter: string): Which {
+  const [, quoted = ''] = /(?:^|[\s(])(?:Normalized)?Version\s+eq\s+('[^']*')/i.exec(filter) ?? [];
+  const version = normalVersion(unquoted(quoted) ?? '');
+  if (version !== undefined) return `=${version}`;
+  if (/\bIsAbsoluteLatestVersion\b/i.test(filter)) return 'absolute';
+  if (/\bIsLatestVersion\b/i.test(filter)) return 'latest';
+  return /\bnot\s+IsPrerelease\b|\bIsPrerelease\s+eq\s+false\b/i.test(filter) ? 'stable' : 'all';
 }
 
 const properties: readonly (readonly [string, string, string?])[] = [

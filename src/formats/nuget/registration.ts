@@ -217,7 +217,7 @@ function encode(doc: Registration, variant: string, base: string): Body | undefi
   const [kind, ...words] = variant.split(' ');
   const [hive = '', ...more] = words;
   if (!isHive(hive)) return undefined;
-  const [first = '', second = ''] = more;
+  const [first = '', second = '', which = '', order] = more;
   switch (kind) {
     case 'index':
       return indexBody(doc, hive, base);
@@ -226,7 +226,12 @@ function encode(doc: Registration, variant: string, base: string): Body | undefi
     case 'listed':
       return listedBody(doc, hive, first === 'prerelease');
     case 'v2-find':
-      return findEntries(doc.id, shownIn(hive, doc) ?? [], base, { skip: Number(first), top: Number(second) });
+      return findEntries(doc.id, shownIn(hive, doc) ?? [], base, {
+        skip: Number(first),
+        top: Number(second),
+        which,
+        descending: order === 'desc',
+      });
     case 'v2-entry':
       return findEntry(doc.id, shownIn(hive, doc) ?? [], base, first);
     default:
@@ -236,7 +241,7 @@ function encode(doc: Registration, variant: string, base: string): Body | undefi
 
 /**
  * Variants: `index {hive}`, `page {hive} {lower} {upper}`, `listed {hive} [prerelease]`, and for clients of the second
- * version of the protocol `v2-find {hive} {skip} {top}` and `v2-entry {hive} {version}`.
+ * version of the protocol `v2-find {hive} {skip} {top} {which} [desc]` and `v2-entry {hive} {version}`.
  */
 export const registration: DocumentType<Registration> = {
   id: 'registration',

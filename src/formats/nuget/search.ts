@@ -102,14 +102,14 @@ function resultJson({ id, json, versions }: Found, hive: Hive, base: string): Js
 }
 
 function encodeSearch({ total, found }: SearchResult, variant: string, base: string): Body | undefined {
-  const [kind, hive = '', skip = '', take = ''] = variant.split(' ');
+  const [kind, hive = '', skip = '', take = '', which = 'latest'] = variant.split(' ');
   if (!isHive(hive)) return undefined;
   const page = found.slice(Number(skip), Number(skip) + Number(take));
   switch (kind) {
     case 'v3':
       return jsonBody({ totalHits: total, data: page.map((one) => resultJson(one, hive, base)) });
     case 'v2':
-      return foundEntries(page, total, base);
+      return foundEntries(page, total, base, which);
     case 'v2-count':
       return { headers: { 'content-type': 'text/plain;charset=utf-8' }, bytes: Buffer.from(String(total)) };
     default:
@@ -117,7 +117,7 @@ function encodeSearch({ total, found }: SearchResult, variant: string, base: str
   }
 }
 
-/** Variants: `v3 {hive} {skip} {take}`, and the same as `v2` and `v2-count`. */
+/** Variants: `v3 {hive} {skip} {take}`, and the same as `v2` with `latest` or `all`, and as `v2-count`. */
 export const search: DocumentType<SearchResult> = {
   id: 'search',
   limit: 32 * 1024 * 1024,
