@@ -6,6 +6,7 @@
  */
 import type { Server } from 'node:http';
 import net, { type Socket } from 'node:net';
+import { isAnonymous } from '../access/identify.ts';
 import { codingFor } from './coding.ts';
 import { type HotAnswer, type HotAnswers, isUnmodified, keyOf, publishHit } from './hot.ts';
 import { newRequestId } from './request-id.ts';
@@ -37,7 +38,7 @@ interface Head {
 const requestLine = /^GET (\/[\x21-\x7e]*) HTTP\/1\.1$/;
 const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 
-/** With any of these there is more to decide than this file decides. */
+/** With any of these there is more to decide than this file decides; the pass of those who have no credentials says nothing. */
 const notHere = new Set([
   'authorization',
   'content-length',
@@ -66,7 +67,8 @@ export function parseHead(text: string, urlBytes: number): Head | undefined {
     const [, name, value] = headerLine.exec(lines[i] as string) ?? [];
     if (name === undefined || value === undefined) return undefined;
     const key = name.toLowerCase();
-    if (key in headers || notHere.has(key)) return undefined;
+    if (key in headers) return undefined;
+    if (notHere.has(key) && !(key === 'authorization' && isAnonymous(value))) return undefined;
     headers[key] = value;
   }
   if (headers.host === undefined) return undefined;

@@ -665,7 +665,8 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       const hit = await stored(want, kept, options.offline ? 'offline' : 'hit');
       if (hit) {
         if (!mutable) noteContradiction(want, kept);
-        return hit;
+        // Until then nobody asks upstream, so the answer stays the same.
+        return mutable && !options.offline ? { ...hit, freshUntil: kept.checkedAt + options.freshness.ttlMs } : hit;
       }
     }
     if (options.offline) {

@@ -170,6 +170,15 @@ describe('the wire', () => {
 describe('a request head', () => {
   const head = (...lines: string[]): string => ['GET /x HTTP/1.1', 'Host: h', ...lines, '', ''].join('\r\n');
 
+  it('is taken with the pass of those who have no credentials', () => {
+    expect(parseHead(head('Authorization: Bearer anonymous'), 100)).toBeDefined();
+    for (const shown of ['Bearer other', 'Basic YTpi', 'bearer anonymous', 'Bearer anonymous2', '']) {
+      expect(parseHead(head(`Authorization: ${shown}`), 100), shown).toBeUndefined();
+    }
+    const twice = head('Authorization: Bearer anonymous', 'Authorization: Bearer anonymous');
+    expect(parseHead(twice, 100)).toBeUndefined();
+  });
+
   it('is taken when it is plain', () => {
     expect(parseHead(head('Accept: */*', 'Connection: keep-alive', 'Accept-Encoding: gzip'), 100)).toMatchObject({
       url: '/x',
