@@ -23,7 +23,8 @@ export default defineConfig({
           include: ['test/clients/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          // Most of it is waiting for one program at a time.
+          maxWorkers: 2,
         },
       },
       {
