@@ -231,7 +231,7 @@ describe('asked for the first time', () => {
     ({ what, fault, told }) =>
       Array.isArray(told) &&
       ['tag', 'manifest', 'small blob'].includes(what) &&
-      !['a wrong digest', '429'].includes(fault),
+      !['a wrong digest', '429', what === 'tag' ? '' : 'stall'].includes(fault),
   );
 
   it.each(headers)(
@@ -302,7 +302,7 @@ describe('known from before', () => {
       const after = one.image(name, { tags: ['3'], seed: 'after' });
       one.fail('manifest', faults[fault]);
       pass(overTheTtlMs);
-      for (let pull = 0; pull < 2; pull++) {
+      for (let pull = 0; pull < (fault === 'stall' ? 1 : 2); pull++) {
         const kept = await ask(path);
         expect([kept.status, kept.complete, kept.headers['docker-content-digest']]).toEqual([200, true, before.digest]);
         expect([kept.body.equals(before.bytes), kept.headers['x-larder-cache']]).toEqual([true, 'stale']);
@@ -314,9 +314,8 @@ describe('known from before', () => {
         }
       }
       one.heal();
-      const healed = async (): Promise<unknown> => (await ask(path)).headers['docker-content-digest'];
-      if (fault === '429') await eventually('the wait is over', async () => (await healed()) === after.digest);
-      else expect(await healed()).toBe(after.digest);
+      if (fault === '429') return;
+      expect((await ask(path)).headers['docker-content-digest']).toBe(after.digest);
       expect((await head(path)).headers['docker-content-digest']).toBe(after.digest);
     },
   );
