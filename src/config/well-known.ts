@@ -19,7 +19,7 @@ export const wellKnown: Readonly<Record<string, WellKnown>> = {
   'docker-hub': {
     url: 'https://registry-1.docker.io',
     format: 'oci',
-    namespaces: ['docker.io', 'index.docker.io'],
+    namespaces: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
     shortNames: 'library',
     realms: ['https://auth.docker.io'],
   },
