@@ -1,6 +1,6 @@
 /** The syntaxes of clients' settings files, as far as single settings go. */
 import type { EditedFile, Setting } from '../../core/client-setup.ts';
-import type { SettingName, Span, Syntax } from './lines.ts';
+import type { Place, SettingName, Span, Syntax } from './lines.ts';
 import { xml } from './xml.ts';
 
 function escaped(text: string): string {
@@ -22,12 +22,22 @@ function firstSection(lines: readonly string[]): number {
   return at === -1 ? lines.length : at;
 }
 
-/** `.npmrc`: what comes after a section's heading is not read. */
+/** Keys above all sections, as in `.npmrc`, where what comes after a heading is not read; or in the one that `table` names, as in `pip.conf`. */
 const ini: Syntax = {
-  find: (lines, { key }) => last(lines, new RegExp(`^\\s*${escaped(key)}\\s*=`), 0, firstSection(lines)),
-  print: ({ key, value }) => [`${key}=${String(value)}`],
-  place: (lines) => ({ at: firstSection(lines) }),
-  read: (lines, at) => named(/^\s*([^=]+?)\s*=/, lines[at]),
+  find(lines, { table, key }) {
+    const pattern = new RegExp(`^\\s*${escaped(key)}\\s*=`);
+    if (table === undefined) return last(lines, pattern, 0, firstSection(lines));
+    const heading = tableAt(lines, table);
+    return heading === undefined ? undefined : last(lines, pattern, heading + 1, tableEnd(lines, heading));
+  },
+  print: ({ table, key, value }) => [table === undefined ? `${key}=${String(value)}` : `${key} = ${String(value)}`],
+  place: (lines, { table }) => (table === undefined ? { at: firstSection(lines) } : placeInTable(lines, table)),
+  read(lines, at) {
+    const found = named(/^\s*([^=]+?)\s*=/, lines[at]);
+    const table = tableAround(lines, at);
+    return found && table !== undefined ? { ...found, table } : found;
+  },
+  dropEmpty: dropHeadings,
 };
 
 /** Yarn 1: a key, a blank, a value in quotes. */
@@ -100,16 +110,10 @@ const toml: Syntax = {
     // In front: of mirrors the first one is asked first.
     return [`${flow[1]}${[...missing, ...(inside === '' ? [] : [inside])].join(', ')}${flow[3]}`];
   },
-  place(lines, { table = '' }) {
-    const heading = tableAt(lines, table);
-    if (heading !== undefined) return { at: heading + 1 };
-    const gap = lines.length > 0 && lines.at(-1)?.trim() !== '' ? [''] : [];
-    return { at: lines.length, before: [...gap, `[${table}]`] };
-  },
+  place: (lines, { table = '' }) => placeInTable(lines, table),
   read(lines, at) {
     const found = named(/^\s*"?([^"=\s]+)"?\s*=/, lines[at]);
-    const above = lines.slice(0, at).findLast((line) => /^\s*\[/.test(line));
-    const table = /^\s*\[\s*([^\]\s]+)\s*\]/.exec(above ?? '')?.[1];
+    const table = tableAround(lines, at);
     return found && table !== undefined ? { ...found, table } : found;
   },
   dropEmpty: dropHeadings,
@@ -130,6 +134,20 @@ function dropHeadings(lines: string[], old: readonly string[]): void {
     const gap = at > 0 && lines[at - 1]?.trim() === '' && next === -1 ? 1 : 0;
     lines.splice(at - gap, 1 + gap + body.length);
   }
+}
+
+/** Directly below its heading, or with one at the end. */
+function placeInTable(lines: readonly string[], table: string): Place {
+  const heading = tableAt(lines, table);
+  if (heading !== undefined) return { at: heading + 1 };
+  const gap = lines.length > 0 && lines.at(-1)?.trim() !== '' ? [''] : [];
+  return { at: lines.length, before: [...gap, `[${table}]`] };
+}
+
+/** The name of the table that a line stands in. */
+function tableAround(lines: readonly string[], at: number): string | undefined {
+  const above = lines.slice(0, at).findLast((line) => /^\s*\[/.test(line));
+  return /^\s*\[\s*([^\]\s]+)\s*\]/.exec(above ?? '')?.[1];
 }
 
 function tableAt(lines: readonly string[], table: string): number | undefined {
