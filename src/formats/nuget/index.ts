@@ -301,7 +301,12 @@ const worthSaying = /^(?:refused|forbidden|busy|offline|upstream_)/;
 /** NuGet 4 and later print this header as a warning (ServerWarningLogHandler); of a body they show nothing. */
 function warning({ code, message }: ProblemFacts): Readonly<Record<string, string>> {
   if (!worthSaying.test(code)) return {};
-  return { 'x-nuget-warning': message.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 500) };
+  return {
+    'x-nuget-warning': message
+      .replace(/[^\x21-\x7e]+/g, ' ')
+      .trim()
+      .slice(0, 500),
+  };
 }
 
 function problem(facts: ProblemFacts): Body {

@@ -164,7 +164,8 @@ function leafJson({ listed = true, published, ...key }: PackageLeaf, hive: Hive,
 /** Variants: a hive. */
 export const packageLeaf: DocumentType<PackageLeaf> = {
   id: 'leaf',
-  limit: 4 * 1024 * 1024,
+  // The catalog lists every file of a package.
+  limit: 32 * 1024 * 1024,
   obtain,
   decode,
   links,

@@ -98,8 +98,15 @@ function decode(bytes: Uint8Array, { url }: { readonly url: string }): Resources
   };
 }
 
-/** Everything that clients look for, under every name that they look for it by (NuGet.Client's ServiceTypes, 6.12). */
-function resourcesAt(base: string, has: Resources): { '@id': string; '@type': string; comment?: string }[] {
+interface Resource {
+  readonly '@id': string;
+  readonly '@type': string;
+  /** Clients below this version look past it. */
+  readonly clientVersion?: string;
+}
+
+/** Everything that clients look for, under every name that they look for it by (NuGet.Client's ServiceTypes, 6.12; Paket's templates). */
+function resourcesAt(base: string, has: Resources): Resource[] {
   const at = (path: string, ...types: readonly string[]) =>
     types.map((type) => ({ '@id': `${base}/${path}`, '@type': type }));
   // Clients refuse to read signatures from an address without TLS, and then they refuse to restore anything.
@@ -114,6 +121,13 @@ function resourcesAt(base: string, has: Resources): { '@id': string; '@type': st
     ),
     ...at('v3/registration-gz/', 'RegistrationsBaseUrl/3.4.0'),
     ...at('v3/registration-semver2/', 'RegistrationsBaseUrl/3.6.0'),
+    {
+      '@id': `${base}/v3/registration-semver2/`,
+      '@type': 'RegistrationsBaseUrl/Versioned',
+      clientVersion: '4.3.0-alpha',
+    },
+    ...at('v3/registration-gz/{id-lower}/index.json', 'PackageDisplayMetadataUriTemplate/3.0.0-rc'),
+    ...at('v3/registration-gz/{id-lower}/{version-lower}.json', 'PackageVersionDisplayMetadataUriTemplate/3.0.0-rc'),
     ...(has.search === undefined
       ? []
       : at(
