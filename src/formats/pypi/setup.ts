@@ -72,13 +72,12 @@ function uv(target: SetupTarget): SettingsFile[] {
 }
 
 function uvNotes(target: SetupTarget): string[] {
-  const { url, tokenVariable } = target;
+  const { tokenVariable } = target;
   return [
     'A project that names an index as its default keeps it: take [[tool.uv.index]] with default = true out of its pyproject.toml.',
     ...(tokenVariable === undefined
       ? []
       : [`export UV_INDEX_LARDER_USERNAME=__token__ UV_INDEX_LARDER_PASSWORD="$${tokenVariable}"`]),
-    ...(isPlainRemote(url) ? [`export UV_INSECURE_HOST=${new URL(url).host}`] : []),
     ...withoutTls(target),
   ];
 }
