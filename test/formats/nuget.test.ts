@@ -319,10 +319,15 @@ describe('the second version of the protocol', () => {
     expect(found.map((entry) => property(entry, 'Version'))).toEqual(versions);
   });
 
-  it('says of what is not listed that it was published in the year 1900', () => {
-    const [entry] = entries(feed('v2-find registration-semver2 0 1 =1.10.0'));
-    expect(property(entry, 'Published')).toBe('1900-01-01T00:00:00');
-  });
+  it.each(['1900-01-01T00:00:00Z', '2024-01-01T00:00:00Z'])(
+    'says of what is not listed that it was published in the year 1900, not %s',
+    (published) => {
+      const leaves = [leafJson('Acme.Things', '1.10.0', { listed: false, published })];
+      const bytes = bytesOf(registrationJson('Acme.Things', [pageJson('Acme.Things', leaves, '1.10.0', '1.10.0')]));
+      const xml = encoded('registration', 'v2-find registration-semver2 0 1 all', base, bytes);
+      expect(property(entries(readXml(Buffer.from(xml)))[0], 'Published')).toBe('1900-01-01T00:00:00');
+    },
+  );
 
   it.each<[string, Partial<Document>]>([
     ["/v2/FindPackagesById()?id='Acme.Things'&$skip=0&$top=40", { variant: 'v2-find registration-gz 0 40 all' }],
