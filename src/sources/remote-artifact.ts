@@ -14,13 +14,14 @@ import {
 import { isTrouble, Problem } from '../core/problem.ts';
 import type { Asking, FoundArtifact, FoundDocument, VersionFacts } from '../core/source.ts';
 import type { Stage } from '../core/staging.ts';
-import type { EntryKey, StoredEntry } from '../store/entries.ts';
+import type { StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
 import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
 import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
 import { createTold } from './checksums.ts';
-import { openEntry } from './entry-blob.ts';
+import { createDescribed } from './described-artifact.ts';
+import { createKept, factsOf, strongest } from './kept-artifacts.ts';
 import type { Learn, RemoteDocuments } from './remote-document.ts';
 import { readAll } from './staged-bytes.ts';
 
@@ -60,17 +61,6 @@ interface Target {
 /** What upstream answered to HEAD. */
 type Head = Pick<Reply, 'status' | 'headers' | 'url'>;
 
-const strength: readonly Algorithm[] = ['sha512', 'sha256', 'sha1', 'md5'];
-
-/** The strongest digest of a list: the validator that clients see, the same before and after the bytes are stored. */
-function strongest(digests: readonly Digest[]): Digest | undefined {
-  for (const algorithm of strength) {
-    const found = digests.find((digest) => algorithmOf(digest) === algorithm);
-    if (found) return found;
-  }
-  return undefined;
-}
-
 const isNewer = (entry: StoredEntry, previous: StoredEntry | undefined): boolean =>
   entry.status === 200 && (!previous || entry.fetchedAt > previous.fetchedAt || entry.checkedAt > previous.checkedAt);
 
@@ -85,53 +75,9 @@ const agrees = (entry: StoredEntry, target: Target): boolean =>
 export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArtifacts {
   const { store, upstream, documents, now } = options;
   const told = createTold(options);
-
-  const keyOf = (want: Artifact): EntryKey => ({
-    source: `${upstream.identity}/${options.format.id}`,
-    path: want.path,
-  });
-
-  function factsOf(want: Artifact, more: { version?: string; publishedAt?: string }): VersionFacts {
-    // A path may be an alias, and then the version in it is not the one the document tells.
-    const version = more.version ?? want.version;
-    return {
-      ...(want.name === undefined ? {} : { name: want.name }),
-      ...(version === undefined ? {} : { version }),
-      ...(more.publishedAt === undefined ? {} : { publishedAt: more.publishedAt }),
-    };
-  }
-
-  async function stored(
-    want: Artifact,
-    entry: StoredEntry,
-    outcome: FoundArtifact['outcome'],
-  ): Promise<FoundArtifact | undefined> {
-    if (entry.status !== 200 || entry.digest === undefined) return undefined;
-    const blob = await openEntry(store, entry);
-    if (!blob) return undefined;
-    const digest = strongest(entry.digests ?? [entry.digest]);
-    return {
-      outcome,
-      size: blob.size,
-      contentType: entry.contentType ?? 'application/octet-stream',
-      ...(digest ? { digest } : {}),
-      digests: entry.digests ?? [entry.digest],
-      ...(entry.lastModified === undefined ? {} : { lastModified: entry.lastModified }),
-      immutable: want.freshness !== 'revalidate',
-      checkedAt: entry.checkedAt,
-      readInto: (buffer, position) => blob.readInto(buffer, position),
-      touch: () => store.blobs.touch(blob.digest),
-      async *read(from = 0, to = blob.size) {
-        for (let at = from; at < to; ) {
-          const chunk = await blob.read(at, Math.min(256 * 1024, to - at));
-          if (chunk.byteLength === 0) throw new Problem('internal', `The stored bytes of ${want.path} end early.`);
-          at += chunk.byteLength;
-          yield chunk;
-        }
-      },
-      close: () => blob.close(),
-    };
-  }
+  const entries = createKept(store, `${upstream.identity}/${options.format.id}`);
+  const { keyOf, entryOf, open: stored } = entries;
+  const described = createDescribed({ ...options, kept: entries, lookUp, find: plain });
 
   /** Bytes that were fetched as immutable stay, whatever a document says later; that it does is news for the operator. */
   function noteContradiction(want: Artifact, entry: StoredEntry): void {
@@ -215,7 +161,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
         continue;
       }
       let started: { readonly download: Download; readonly joined: boolean } | undefined;
-      const look = store.entries.get(keyOf(want)).then((entry) => {
+      const look = entryOf(want).then((entry) => {
         if (entry && isNewer(entry, previous) && agrees(entry, target)) return entry;
         started = start(key, want, target, conditional, asking);
         return undefined;
@@ -491,7 +437,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       return headOnly(want, target, previous, asking);
     }
     if (!previous && (await isKeptElsewhere(want, target, asking))) {
-      const kept = await store.entries.get(keyOf(want));
+      const kept = await entryOf(want);
       const found = kept && (await stored(want, kept, 'revalidated'));
       if (found) return found;
     }
@@ -532,94 +478,6 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     return true;
   }
 
-  /** What the document says now decides, and what lies under the path it says is fetched once and kept. */
-  async function described(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
-    const { describedBy, freshness: _, ...rest } = want;
-    const looked = describedBy && (await lookUp(describedBy, want.path, asking));
-    if (!looked) return undefined;
-    const { link, document } = looked;
-    const digest = strongest(link.digests ?? []);
-    const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
-    asking.admit?.(factsOf(want, link));
-    const { head, ...whole } = asking;
-    const hasOther = want.reads !== undefined && (await store.entries.get(keyOf(want)))?.status === 200;
-    if (head && !hasOther) {
-      const found = await headOf(there, link, document.outcome);
-      if (found.readInto) noteMeaning(want, there, found, document);
-      return asDescribed(found, document);
-    }
-    try {
-      // Also for HEAD: whoever is told what the path means now comes back for just that.
-      const found = await plain(there, whole);
-      // What is judged as a whole is waited for while there is something else that could be answered.
-      if (hasOther) await found?.landed;
-      if (found) {
-        noteMeaning(want, there, found, document);
-        return asDescribed(found, document);
-      }
-    } catch (error) {
-      const last = isTrouble(error) && (await lastMeaning(want, asking));
-      if (!last) throw error;
-      return last;
-    }
-    // Upstream dropped these bytes since it was asked what the path means: it may mean others by now.
-    const mayBeOld = document.outcome === 'hit' || document.outcome === 'stale';
-    if (asking.fresh || !mayBeOld) return lastMeaning(want, asking);
-    return described(want, { ...asking, fresh: 'revalidate', lookingFor: `the bytes of ${want.path}` });
-  }
-
-  function asDescribed(found: FoundArtifact, document: FoundDocument): FoundArtifact {
-    const passing = document.outcome === 'miss' || document.outcome === 'joined' ? 'revalidated' : document.outcome;
-    return {
-      ...found,
-      outcome: found.outcome === 'hit' ? passing : found.outcome,
-      immutable: false,
-      checkedAt: document.checkedAt,
-      freshUntil: document.freshUntil,
-      isCurrent: () => document.isCurrent(),
-    };
-  }
-
-  /** What a path means, once its bytes are here: that stands in if the bytes of what it means next can't be had. */
-  function noteMeaning(want: Artifact, there: Artifact, found: FoundArtifact, { checkedAt }: FoundDocument): void {
-    if (there.path === want.path) return;
-    const note = async (): Promise<void> => {
-      const [entry, before] = await Promise.all([store.entries.get(keyOf(there)), store.entries.get(keyOf(want))]);
-      if (entry?.status !== 200) return;
-      const meaning: StoredEntry = { ...entry, checkedAt };
-      if (entry.digest !== before?.digest) await store.entries.put(keyOf(want), meaning);
-      else if (checkedAt !== before?.checkedAt) store.entries.touch(keyOf(want), meaning);
-    };
-    const noted = found.landed ? found.landed.then(note, () => undefined) : note();
-    noted.catch((error: unknown) => publish('fault', { where: `storing what ${want.path} means`, error }));
-  }
-
-  async function lastMeaning(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
-    const entry = await store.entries.get(keyOf(want));
-    if (entry?.status !== 200 || !mayServeStale(entry, now(), options.freshness)) return undefined;
-    asking.admit?.(factsOf(want, entry));
-    return stored({ ...want, freshness: 'revalidate' }, entry, options.offline ? 'offline' : 'stale');
-  }
-
-  /** The link says all that HEAD has to. */
-  async function headOf(there: Artifact, link: Link, outcome: FoundArtifact['outcome']): Promise<FoundArtifact> {
-    const entry = await store.entries.get(keyOf(there));
-    const kept = entry && (await stored(there, entry, 'hit'));
-    if (kept) return kept;
-    const digest = strongest(link.digests ?? []);
-    return {
-      outcome,
-      size: link.size,
-      contentType: link.contentType ?? 'application/octet-stream',
-      ...(digest ? { digest } : {}),
-      digests: link.digests ?? [],
-      immutable: false,
-      checkedAt: now(),
-      async *read() {},
-      close: () => {},
-    };
-  }
-
   async function find(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
     return want.freshness === 'described' ? described(want, asking) : plain(want, asking);
   }
@@ -628,7 +486,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   async function digest(want: Artifact, algorithm: Algorithm, asking: Asking): Promise<Digest | undefined> {
     const among = (digests: readonly Digest[] | undefined): Digest | undefined =>
       digests?.find((one) => algorithmOf(one) === algorithm);
-    const entry = await store.entries.get(keyOf(want));
+    const entry = await entryOf(want);
     const kept = entry?.status === 200 ? among(entry.digests) : undefined;
     if (options.offline) return kept;
     if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
@@ -650,13 +508,15 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   }
 
   async function holds(want: Artifact): Promise<boolean> {
-    const entry = await store.entries.get(keyOf(want));
+    const entry = await entryOf(want);
     return entry?.status === 200 && entry.digest !== undefined && store.blobs.has(entry.digest);
   }
 
   async function plain(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
-    const entry = await store.entries.get(keyOf(want));
-    const kept = entry?.status === 200 ? entry : undefined;
+    const entry = await entryOf(want);
+    // A digest that is asked for beats whatever was kept under the path before.
+    const agreed = !want.digest || entry?.digests?.includes(want.digest) === true;
+    const kept = entry?.status === 200 && agreed ? entry : undefined;
     if (kept) asking.admit?.(factsOf(want, kept));
     const mutable = want.freshness === 'revalidate';
     const verdict = !mutable ? 'fresh' : kept ? judge(kept, now(), options.freshness) : 'revalidate';
