@@ -49,7 +49,8 @@ describe.each(['both', 'html'] as const)(
       }
       expect(index.upstream.count('/simple/acme-nightly/')).toBe(1);
       const page = await ask(url, { headers: { accept: jsonType } });
-      expect((page.json() as { files: object[] }).files).toHaveLength(files);
+      const { files: listed } = page.json() as { files: readonly { readonly url: string }[] };
+      expect(listed).toHaveLength(files);
       expect(page.body.length).toBeGreaterThan(1_000_000);
       const file = new URL(listed[files >> 1]?.url ?? '', url).href;
       expectAll(await crowd({ url: file, clients: 20 }));
