@@ -1,5 +1,6 @@
 /** A feed, Larder, and the questions that `dotnet restore` and its relatives ask, in good times and in bad ones. */
 import { describe, expect, it } from 'vitest';
+import { gate } from '../support/fake-upstream.ts';
 import { ask } from '../support/http.ts';
 import { type PackageFacts, packageOf, sha512Of } from '../support/nuget-packages.ts';
 import { RestoreError, restore } from '../support/nuget-restore.ts';
@@ -119,6 +120,39 @@ describe('an upstream that lies', () => {
     first.packages.at(nupkg, { body: bytes });
     const healed = await settled(flat('acme.tools', '1.0.0'));
     expect(sha512Of(healed.body)).toBe(sha512Of(bytes));
+  });
+
+  it('in place of a package a status: what it means to NuGet, and no more than that', async () => {
+    const expected = { 401: 502, 403: 502, 404: 404, 410: 404, 429: 503, 500: 503, 503: 503 };
+    const packages = Object.keys(expected).map((status) => ({ id: 'Acme.Tools', version: `${status}.0.0` }));
+    const { first, get, settled } = await nugetScene({ feeds: [{ packages }], source: { negativeTtl: '1ms' } });
+    for (const [status, told] of Object.entries(expected)) {
+      const path = flat('acme.tools', `${status}.0.0`);
+      const there = path.replace('/v3', '');
+      first.packages.at(there, { status: Number(status), body: 'no', headers: { 'retry-after': '1' } });
+      const answer = await get(path);
+      expect([status, answer.status]).toEqual([status, told]);
+      expect(answer.headers['retry-after'] !== undefined).toBe(told === 503);
+      const whole = first.nupkg('acme.tools', `${status}.0.0`);
+      first.packages.at(there, { body: whole });
+      if (told !== 503) expect((await settled(path)).body.equals(whole)).toBe(true);
+    }
+  });
+
+  it('that says nothing at all is not waited for for ever, wherever it falls silent', async () => {
+    const silent = { holdHeaders: gate() };
+    const paths = {
+      '/v3/flat/acme.tools/index.json': ['packages', list],
+      [flat('acme.tools', '1.0.0')]: ['api', leaf],
+      [flat('acme.tools', '2.0.0-rc.1')]: ['packages', '/flat/acme.tools/2.0.0-rc.1/acme.tools.2.0.0-rc.1.nupkg'],
+      '/v3/registration-semver2/acme.tools/index.json': ['api', '/v3/registration5-gz-semver2/acme.tools/index.json'],
+      '/v3/search?q=a': ['search', '/query'],
+    } as const;
+    const { first, get } = await nugetScene({ feeds: [{ packages: tools }], upstream: { timeoutMs: 200 } });
+    for (const [server, path] of Object.values(paths)) first[server as 'api' | 'packages' | 'search'].at(path, silent);
+    const answers = await Promise.all(Object.keys(paths).map(async (path) => [path, (await get(path)).status]));
+    expect(answers).toEqual(Object.keys(paths).map((path) => [path, 503]));
+    silent.holdHeaders.open();
   });
 
   it.each([
