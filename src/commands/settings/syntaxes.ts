@@ -73,7 +73,8 @@ const yaml: Syntax = {
     return [...there, ...missing.map((item) => `${indent}- ${item}`)];
   },
   place: (lines) => ({ at: lines.length }),
-  read: (lines, at) => named(/^["']?([^\s"':]+)["']?\s*:(?:\s|$)/, lines[at]),
+  // Ruby's symbols are keys that begin with a colon.
+  read: (lines, at) => named(/^["']?(:?[^\s"':]+)["']?\s*:(?:\s|$)/, lines[at]),
 };
 
 /** What is indented below a key belongs to it, and so does a list that is not indented. */
