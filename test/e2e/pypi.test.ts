@@ -267,8 +267,8 @@ describe('metadata', () => {
       bytes: Buffer.from('no archive at all, however long it is'),
       metadata: Buffer.alloc(0),
     });
-    const answer = await scene.get(`${file.path.replace('files', 'wheels')}.metadata`);
-    expect(answer.status).toBeGreaterThanOrEqual(500);
+    expectProblem(await scene.get(`${file.path.replace('files', 'wheels')}.metadata`), 502);
+    expectProblem(await scene.get(`${file.path}.metadata`), 404);
   });
 });
 
