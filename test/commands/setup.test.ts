@@ -31,6 +31,7 @@ it('lists the clients that the formats know', async () => {
     ...['dotnet', 'nuget', 'choco'],
     ...['docker', 'containerd', 'podman', 'cri-o', 'buildkit', 'helm'],
     ...['pip', 'uv', 'poetry', 'pdm'],
+    ...['bundler', 'gem'],
   ]);
 });
 
