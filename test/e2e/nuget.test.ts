@@ -183,6 +183,37 @@ describe('an upstream that lies', () => {
     expect((await settled(flat('acme.tools', '1.0.0'))).body.equals(bytes)).toBe(true);
   });
 
+  it('a feed without a catalog is believed what it says in the second version of the protocol', async () => {
+    const { first, get, settled } = await nugetScene({
+      feeds: [{ packages: tools, without: ['catalog'], legacy: true }],
+    });
+    first.packages.at(nupkg, { body: Buffer.alloc(bytes.length, 1) });
+    const wrong = await get(flat('acme.tools', '1.0.0'));
+    expect(wrong.status === 200 && wrong.complete).toBe(false);
+    first.packages.at(nupkg, { body: bytes });
+    expect((await settled(flat('acme.tools', '1.0.0'))).body.equals(bytes)).toBe(true);
+    // What is no entry at all says nothing.
+    const other = '/flat/acme.tools/2.0.0-rc.1/acme.tools.2.0.0-rc.1.nupkg';
+    first.packages.at("/api/v2/Packages(Id='acme.tools',Version='2.0.0-rc.1')", page);
+    expect((await get(flat('acme.tools', '2.0.0-rc.1'))).status).toBe(200);
+    expect(first.packages.count(other)).toBe(1);
+  });
+
+  it('another Larder in between passes on what the package is checked by', async () => {
+    const outer = await nugetScene({ feeds: [{ packages: tools }] });
+    const inner = await nugetScene({ feeds: [{ packages: tools }] });
+    const asked = await ask(`${outer.base}/v3/registration-semver2/acme.tools/1.0.0.json`);
+    expect(asked.json()).toMatchObject({
+      packageHash: sha512Of(bytes),
+      packageHashAlgorithm: 'SHA512',
+      packageSize: bytes.length,
+    });
+    inner.first.api.at(leaf, { body: asked.body });
+    inner.first.packages.at(nupkg, { body: Buffer.alloc(bytes.length, 1) });
+    const wrong = await inner.get(flat('acme.tools', '1.0.0'));
+    expect(wrong.status === 200 && wrong.complete).toBe(false);
+  });
+
   it('a version that has no leaf yet is had all the same, and one that is in no list is not there', async () => {
     const { first, get } = await nugetScene({ feeds: [{ packages: tools }] });
     first.api.at(leaf, { status: 404 });

@@ -15,6 +15,8 @@ export interface NugetUpstreamOptions {
   /** By lower id. */
   readonly vulnerable?: Readonly<Record<string, string>>;
   readonly allSigned?: boolean;
+  /** Speaks the second version of the protocol too, as far as one package is concerned. */
+  readonly legacy?: boolean;
 }
 
 export interface NugetUpstream {
@@ -210,6 +212,7 @@ export async function startNugetUpstream(options: NugetUpstreamOptions = {}): Pr
         ...resource('RegistrationsBaseUrl/3.6.0', `${hive(true)}/`),
         ...resource('PackageBaseAddress/3.0.0', `${packages.url}/flat/`),
         ...resource('RepositorySignatures/5.0.0', `${api.url}/v3-index/repository-signatures/index.json`, 'signatures'),
+        ...(options.legacy ? resource('LegacyGallery/2.0.0', `${packages.url}/api/v2`) : []),
         ...resource('VulnerabilityInfo/6.7.0', `${api.url}/v3/vulnerabilities/index.json`, 'vulnerabilities'),
       ],
     };
@@ -250,7 +253,19 @@ export async function startNugetUpstream(options: NugetUpstreamOptions = {}): Pr
     return missing;
   }
 
+  function legacyEntry(key: string): Reply {
+    const [, id = '', version = ''] = /^Packages\(Id='(.*)',Version='(.*)'\)$/.exec(key) ?? [];
+    const one = find(id, version);
+    if (!options.legacy || !one) return missing;
+    const properties = `<d:Id>${one.facts.id}</d:Id><d:Version>${one.facts.version}</d:Version><d:PackageHash>${sha512Of(one.bytes())}</d:PackageHash><d:PackageHashAlgorithm>SHA512</d:PackageHashAlgorithm>`;
+    return {
+      body: `<?xml version="1.0" encoding="utf-8"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:d="d" xmlns:m="m"><m:properties>${properties}</m:properties></entry>`,
+      contentType: 'application/atom+xml',
+    };
+  }
+
   function answerPackages({ path }: SeenRequest): Reply {
+    if (path.startsWith('/api/v2/')) return legacyEntry(decodeURIComponent(path.slice('/api/v2/'.length)));
     const [, , id = '', version = '', file = ''] = path.split('/');
     if (version === 'index.json') {
       const kept = feed.get(id);

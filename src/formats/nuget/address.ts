@@ -55,6 +55,11 @@ export function leafPath({ id, version }: PackageKey, hive: Hive = 'registration
   return `v3/${hive}/${id}/${version}.json`;
 }
 
+/** Of upstream's entry about a version in the second version of the protocol. */
+export function legacyPath({ id, version }: PackageKey): string {
+  return `v2/${id}/${version}`;
+}
+
 export function pagePath(id: string, lower: string, upper: string, hive: Hive): string {
   return `v3/${hive}/${id}/page/${lower}/${upper}.json`;
 }

@@ -1,13 +1,16 @@
 /**
  * What upstream says about one version: the leaf of its registration and, where that leads to one, its entry in the
- * catalog. The only place in the third version of the protocol that tells a package's digest.
+ * catalog. The only place in the third version of the protocol that tells a package's digest; feeds without a catalog may
+ * tell it in the second version.
  */
-import { parseDigest } from '../../core/digest.ts';
+import { readXml } from '../../codecs/xml.ts';
+import { algorithmOf, hexOf, parseDigest } from '../../core/digest.ts';
 import type { Body, Digest, Document, DocumentType, Heard, Link, Step } from '../../core/format.ts';
 import {
   type Hive,
   isHive,
   leafPath,
+  legacyPath,
   nupkgPath,
   type PackageKey,
   packageKey,
@@ -31,37 +34,59 @@ export interface PackageLeaf extends PackageKey {
   readonly semVer2: boolean;
 }
 
+const json = 'application/json';
+
 /**
- * Where the catalog has the entry. Only beside the leaf: a mirror may leave the original's address in its copy, and have
- * other bytes (nuget.org signs every package again).
+ * What to ask after the leaf: the catalog's entry, or the second version of the protocol, or nothing because the leaf has
+ * the digest itself, as another Larder's has. The catalog only if it is beside the leaf: a mirror may leave the
+ * original's address in its copy, and have other bytes (nuget.org signs every package again).
  */
-function catalogUrl({ bytes, url }: Heard): string | undefined {
+function afterLeaf({ bytes, url }: Heard, key: PackageKey): Extract<Step, { ask: unknown }> | undefined {
   try {
-    const at = textOf(parseObject(bytes).catalogEntry);
-    if (at === undefined) return undefined;
-    const entry = new URL(at, url);
-    return entry.host === new URL(url).host ? entry.href : undefined;
+    const leaf = parseObject(bytes);
+    const { catalogEntry: entry } = leaf;
+    if (leaf.packageHash !== undefined || (isObject(entry) && entry.packageHash !== undefined)) return undefined;
+    const catalog = typeof entry === 'string' ? new URL(entry, url) : undefined;
+    if (catalog && catalog.host === new URL(url).host) return { ask: { url: catalog.href } };
+    return { ask: { path: legacyPath(key) } };
   } catch {
     return undefined;
   }
 }
 
-const json = 'application/json';
-
-/** The leaf, then its catalog entry. Where a leaf is missing the list of versions has the say: it may be ahead, or all there is. */
+/** The leaf, then what tells the digest. Where a leaf is missing the list of versions has the say: it may be ahead, or all there is. */
 function obtain({ path }: Document, heard: readonly Heard[]): Step {
   const [leaf, more] = heard;
+  const key = keyIn(path);
   if (!leaf) return { ask: { path } };
   if (leaf.status !== 200) {
-    const key = keyIn(path);
     if (!more) return { ask: { path: versionsPath(key.id) } };
     if (more.status !== 200) return { absent: true };
     return mayList(more.bytes, key) ? { bytes: framed({ versions: more.bytes }), contentType: json } : { absent: true };
   }
-  const catalog = catalogUrl(leaf);
-  if (catalog !== undefined && !more) return { ask: { url: catalog } };
-  const entry = more?.status === 200 ? { entry: more.bytes } : {};
-  return { bytes: framed({ leaf: leaf.bytes, ...entry }), contentType: json };
+  const next = afterLeaf(leaf, key);
+  if (next && !more) return next;
+  const isLegacy = next && 'path' in next.ask;
+  const entry = more?.status === 200 ? (isLegacy ? entryInAtom(more.bytes) : more.bytes) : undefined;
+  return { bytes: framed({ leaf: leaf.bytes, ...(entry ? { entry } : {}) }), contentType: json };
+}
+
+const longestAtomBytes = 256 * 1024;
+
+/** The properties of an entry that speak about its bytes, under the names that the catalog has for them. Anything else tells nothing. */
+function entryInAtom(bytes: Uint8Array): Uint8Array | undefined {
+  try {
+    const root = readXml(bytes, { sizeBytes: longestAtomBytes });
+    const properties = root.name === 'entry' ? root.children.find(({ name }) => name === 'properties') : undefined;
+    const told = (field: string): string | undefined =>
+      properties?.children.find(({ name }) => name === field)?.text || undefined;
+    const [packageHash, version] = [told('PackageHash'), told('Version')];
+    if (packageHash === undefined || version === undefined) return undefined;
+    const packageHashAlgorithm = told('PackageHashAlgorithm');
+    return Buffer.from(JSON.stringify({ id: told('Id'), version, packageHash, packageHashAlgorithm }));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Throws on what is no list of versions. */
@@ -113,7 +138,7 @@ function decode(bytes: Uint8Array, { path }: { readonly path: string }): Package
     throw new Error('it is no leaf of a registration');
   }
   if (parts.entry !== undefined && !isObject(parts.entry)) throw new Error('its catalog entry is no object');
-  const entry: Json = isObject(parts.entry) ? parts.entry : (inner ?? {});
+  const entry: Json = isObject(parts.entry) ? parts.entry : (inner ?? leaf);
   checkName(entry, key);
   const published = textOf(leaf.published) ?? textOf(entry.published);
   const created = textOf(entry.created);
@@ -142,13 +167,20 @@ function* links({ id, version, digest, size, published, created }: PackageLeaf):
   };
 }
 
-/** As a leaf of one of our hives; the entry that it names is the leaf itself, because clients take the address for a name only. */
+/**
+ * As a leaf of one of our hives; the entry that it names is the leaf itself, because clients take the address for a name
+ * only. What is known of the bytes stands in it for the next Larder.
+ */
 function encode(leaf: PackageLeaf, hive: string, base: string): Body | undefined {
   if (!isHive(hive) || (leaf.semVer2 && hive !== 'registration-semver2')) return undefined;
   return jsonBody(leafJson(leaf, hive, base));
 }
 
-function leafJson({ listed = true, published, ...key }: PackageLeaf, hive: Hive, base: string): Json {
+function leafJson(
+  { listed = true, published, created, digest, size, ...key }: PackageLeaf,
+  hive: Hive,
+  base: string,
+): Json {
   const at = `${base}/${leafPath(key, hive)}`;
   return {
     '@id': at,
@@ -157,6 +189,14 @@ function leafJson({ listed = true, published, ...key }: PackageLeaf, hive: Hive,
     listed,
     packageContent: `${base}/${nupkgPath(key)}`,
     ...(published === undefined ? {} : { published }),
+    ...(created === undefined ? {} : { created }),
+    ...(digest
+      ? {
+          packageHash: Buffer.from(hexOf(digest), 'hex').toString('base64'),
+          packageHashAlgorithm: algorithmOf(digest).toUpperCase(),
+        }
+      : {}),
+    ...(size === undefined ? {} : { packageSize: size }),
     registration: `${base}/${registrationPath(key.id, hive)}`,
   };
 }

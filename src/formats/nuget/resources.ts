@@ -12,6 +12,8 @@ export interface Resources {
   readonly autocomplete?: string;
   readonly signatures?: string;
   readonly vulnerabilities?: string;
+  /** The second version of the protocol. */
+  readonly gallery?: string;
   /** Pages for people, by the type that names them. */
   readonly pages: Readonly<Record<string, string>>;
 }
@@ -44,6 +46,7 @@ const wanted = {
   ],
   signatures: ['RepositorySignatures/5.0.0', 'RepositorySignatures/4.9.0', 'RepositorySignatures/4.7.0'],
   vulnerabilities: ['VulnerabilityInfo/6.7.0'],
+  gallery: ['LegacyGallery/2.0.0', 'LegacyGallery'],
 } as const satisfies Record<string, readonly string[]>;
 
 /** Templates that lead a person to a page; no client asks there by itself. */
@@ -199,7 +202,9 @@ export function locate(path: string, { base, discovered }: UpstreamFacts): strin
   for (const [prefix, need] of prefixes) {
     if (path.startsWith(prefix)) return `${String(resources[need])}/${encodePath(path.slice(prefix.length))}`;
   }
-  return index;
+  const [, id, version] = /^v2\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+  if (id === undefined || resources.gallery === undefined) return index;
+  return `${resources.gallery}/Packages(Id='${encodePath(id)}',Version='${version}')`;
 }
 
 /** Whether upstream answered with its index, because there was no other place to ask. */
