@@ -109,6 +109,7 @@ describe('what a client gets', () => {
     ['application/vnd.pypi.simple.v1+json, text/html', 'json'],
     ['application/vnd.pypi.simple.v1+html, text/html', 'html'],
     ['text/html;q=0.9, application/vnd.pypi.simple.v1+json;q=0.8', 'text'],
+    ['*/*, application/vnd.pypi.simple.v1+json', 'json'],
     ['application/json', 'text'],
     ['application/vnd.pypi.simple.v2+json', 'text'],
     ['text/html;q=nonsense, application/vnd.pypi.simple.v1+json;q=0.1', 'json'],
@@ -479,6 +480,10 @@ it('holding back a version takes it out of the list of versions, unless other fi
   expect(without('1.0.0').versions).toEqual(['0.1', '1.0', '2.0']);
   expect(without('1.0.0').files.map(({ filename }) => filename)).not.toContain('acme_lib-1.0.0.tar.gz');
   expect(without('1.0', '1.0.0').versions).toEqual(['0.1', '2.0']);
+  const respelled = read(projectJson([fileJson('acme_lib-1.0.0.tar.gz', '1')], { versions: ['1.0'] }));
+  expect(
+    json(type.withhold?.(respelled, (version) => (version === '1.0.0' ? refusal : undefined)) as Project).versions,
+  ).toEqual([]);
 });
 
 it('a list of projects is read from HTML of all kinds', () => {

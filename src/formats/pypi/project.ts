@@ -178,7 +178,7 @@ function withhold(doc: Project, refused: (version: string) => Refusal | undefine
   const had = canonical(doc.files);
   const isGone = (version: string): boolean => {
     const one = canonicalVersion(version);
-    return (had.has(one) && !kept.has(one)) || refused(version) !== undefined;
+    return !kept.has(one) && (had.has(one) || refused(version) !== undefined);
   };
   return { ...doc, files, ...(doc.versions ? { versions: doc.versions.filter((version) => !isGone(version)) } : {}) };
 }
