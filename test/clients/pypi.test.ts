@@ -6,7 +6,7 @@ import { mkdtemp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { type LarderProcess, spawnLarder } from '../support/larder.ts';
+import { type LarderProcess, root, spawnLarder } from '../support/larder.ts';
 import { impatient } from '../support/pypi-scene.ts';
 import {
   type Fault,
@@ -179,6 +179,32 @@ describe.skipIf(noPip)('pip', () => {
     expect(ran, ran.output).toMatchObject({ code: 0 });
     const [file] = published.get(nameOf(4)) ?? [];
     expect((await readFile(join(project, file?.filename ?? ''))).equals(file?.bytes ?? Buffer.alloc(0))).toBe(true);
+  });
+
+  test('goes by the settings that larder setup writes', async () => {
+    const { home, folder: project, run } = await pythonPlace(folder.path, {}, { PIP_CONFIG_FILE: '' });
+    const written = await run(
+      join(root, 'bin/larder'),
+      'setup',
+      'pip',
+      '--write',
+      '--url',
+      `${larder.url}/public/pypi`,
+    );
+    expect(written, written.output).toMatchObject({ code: 0 });
+    expect(await readFile(join(home, '.config/pip/pip.conf'), 'utf8')).toContain(indexOf(larder));
+    const ran = await run(
+      python,
+      '-m',
+      'pip',
+      'install',
+      '--no-cache-dir',
+      '--target',
+      join(project, 'target'),
+      'acme-part-26',
+    );
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(ran.output).toContain(`Looking in indexes: ${indexOf(larder)}`);
   });
 
   test('takes metadata out of wheels where it is set to, and installs the same', async () => {

@@ -68,7 +68,11 @@ export interface PythonPlace {
 }
 
 /** A project of its own with an empty home, so that nothing of the user's settings or caches counts. */
-export async function pythonPlace(parent: string, files: Readonly<Record<string, string>>): Promise<PythonPlace> {
+export async function pythonPlace(
+  parent: string,
+  files: Readonly<Record<string, string>>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<PythonPlace> {
   const path = await mkdtemp(join(parent, 'python-'));
   const [folder, home] = [join(path, 'project'), join(path, 'home')];
   for (const one of [folder, home]) await mkdir(one);
@@ -84,6 +88,7 @@ export async function pythonPlace(parent: string, files: Readonly<Record<string,
     PIPENV_VENV_IN_PROJECT: '1',
     PIPENV_NOSPIN: '1',
     LC_ALL: 'C.UTF-8',
+    ...more,
   };
   return {
     folder,
