@@ -18,6 +18,7 @@ describe('links', () => {
     ['without an address', '<a name="top">top</a>', [undefined as unknown as string]],
     ['that are not closed before the next', '<a href="x">x<a href="y">y</a>', ['x', 'y']],
     ['outside comments', '<!-- <a href="x">x</a> --><a href="y">y</a>', ['y']],
+    ['outside comments with marks in them', '<!-- > <a href="x">x</a> --><a href="y">y</a>', ['y']],
     ['outside scripts', '<script>"<a href=x>"</script><style>a<b</style><a href="y">y</a>', ['y']],
     ['behind a lonely sign', '1 < 2 <3 <a href="y">y</a>', ['y']],
     ['behind things that are no attributes', '<a "=/ href="x">x</a>', ['x']],
