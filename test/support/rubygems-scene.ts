@@ -1,7 +1,7 @@
 /** Gem servers and a Larder that serves them as one, all gone when the test ends. */
 import { onTestFinished } from 'vitest';
 import { type Answer, type AskOptions, ask, type Headers } from './http.ts';
-import { type Larder, startLarder } from './larder.ts';
+import { type Larder, type Settings, startLarder } from './larder.ts';
 import { type GemsUpstream, type GemsUpstreamOptions, startGemsUpstream } from './rubygems-upstream.ts';
 import { eventually } from './wait.ts';
 
@@ -21,6 +21,8 @@ export interface GemsSceneOptions {
   readonly sources?: readonly Section[];
   /** Further settings of the repository. */
   readonly repository?: Section;
+  /** Default: in this process. */
+  readonly start?: (settings: Settings) => Promise<Larder>;
 }
 
 export interface GemsScene {
@@ -60,7 +62,7 @@ export async function gemsScene(
     started.push(one);
   }
   const named = started.map((one, index) => [sourceNames[index] ?? '', one] as const);
-  const larder = await startLarder({
+  const larder = await (options.start ?? startLarder)({
     upstreamUrl: started[0]?.url ?? '',
     upstreams: Object.fromEntries(named.map(([name, { url }]) => [name, { url, ...impatient, ...options.upstream }])),
     repositories: {
