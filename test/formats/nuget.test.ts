@@ -370,6 +370,11 @@ describe('the second version of the protocol', () => {
     "/v2/Packages(Id='x')",
     '/v2/GetUpdates()',
     "/v2/Packages(Id='x',Version='y')",
+    // nuget.exe 2.8 looks for updates of several packages at once: half an answer would hide the other half.
+    "/v2/Packages()?$filter=(tolower(Id)%20eq%20'a')%20or%20(tolower(Id)%20eq%20'b')",
+    "/v2/Packages()?$filter=startswith(Id,'a')",
+    "/v2/FindPackagesById()?id='a'&$filter=DownloadCount%20gt%205",
+    "/v2/Search()?searchTerm='a'&$filter=Published%20gt%20DateTime'2024-01-01T00:00:00'",
   ])('%s is nothing that it knows', (path) => {
     expect(intent(path)).toBeUndefined();
   });
@@ -423,6 +428,16 @@ describe('questions', () => {
   it('that are too long are refused', () => {
     expect(() => intent(`/v3/search?q=${'a'.repeat(400)}`)).toThrow('too long');
   });
+});
+
+it('leaves out of a search what nobody could ask for', () => {
+  const data = [
+    { id: 'Ünicode', version: '1.0.0' },
+    { id: 'Odd', version: 'latest' },
+    { id: 'Fine', version: '1.0.0', versions: [{ version: '1.0.0' }, { version: 'odd' }] },
+  ];
+  const { found } = search.decode(bytesOf({ totalHits: 3, data }), originOf(''));
+  expect(found.map(({ id, versions }) => [id, versions])).toEqual([['fine', [{ version: '1.0.0' }]]]);
 });
 
 describe('several sources', () => {

@@ -20,7 +20,7 @@ import { escapeXml } from './atom.ts';
 import { jsonBody } from './json.ts';
 import { packageLeaf } from './leaf.ts';
 import { longestNuspecBytes, nuspec } from './nuspec.ts';
-import { idInFilter, metadataXml, parameter, readCall, serviceXml, unquoted, whichIn } from './odata.ts';
+import { idInFilter, isKnownFilter, metadataXml, parameter, readCall, serviceXml, unquoted, whichIn } from './odata.ts';
 import { keyOf, knowsSemVer2, nameIn, type Query, queryOf } from './query.ts';
 import { registration } from './registration.ts';
 import { locate, serviceIndex } from './resources.ts';
@@ -191,9 +191,10 @@ const hiveIn = (query: URLSearchParams): Hive =>
 
 function find(id: string | undefined, query: URLSearchParams): Document | undefined {
   const lower = lowerId(id ?? '');
-  if (lower === undefined) return undefined;
+  const filter = parameter(query, '$filter') ?? '';
+  if (lower === undefined || !isKnownFilter(filter)) return undefined;
   const part = `${number(query, '$skip', 0)} ${number(query, '$top', everything)}`;
-  const which = whichIn(parameter(query, '$filter') ?? '');
+  const which = whichIn(filter);
   // nuget.exe 2.8 asks for the latest one as the first one of them in this order.
   const order = /^(?:Normalized)?Version\s+desc\b/i.test(parameter(query, '$orderby') ?? '') ? ' desc' : '';
   return registrationOf(lower, `v2-find ${hiveIn(query)} ${part} ${which}${order}`);
@@ -219,9 +220,9 @@ function readPackages(call: Call): Document | undefined {
   return key && registrationOf(key.id, `v2-entry registration-semver2 ${key.version}`);
 }
 
-function searched(call: Call, kind: 'v2' | 'v2-count'): Document {
-  const { query } = call;
+function searched({ query }: Call, kind: 'v2' | 'v2-count'): Document | undefined {
   const latest = parameter(query, '$filter') ?? '';
+  if (!isKnownFilter(latest)) return undefined;
   const told: Query = {
     text: unquoted(parameter(query, 'searchTerm') ?? '') ?? '',
     prerelease: parameter(query, 'includePrerelease') === 'true' || /IsAbsoluteLatestVersion/i.test(latest),

@@ -33,6 +33,14 @@ export function parameter(query: URLSearchParams, name: string): string | undefi
   return undefined;
 }
 
+const conditions =
+  /(?:\bId\b|\btolower\(Id\)|\b(?:Normalized)?Version\b)\s+eq\s+'(?:[^']|'')*'|\b(?:IsLatestVersion|IsAbsoluteLatestVersion|IsPrerelease)\b(?:\s+eq\s+(?:true|false))?|\b(?:and|not)\b|[\s()]/gi;
+
+/** Whether a `$filter` has no other conditions than those below: leaving one out would answer another question. */
+export function isKnownFilter(filter: string): boolean {
+  return filter.replace(conditions, '') === '';
+}
+
 /** The package that a `$filter` asks for, `Id eq 'x'` or `tolower(Id) eq 'x'`, also among other conditions. */
 export function idInFilter(filter: string): string | undefined {
   const [, quoted = ''] = /(?:^|[\s(])(?:Id|tolower\(Id\))\s+eq\s+('(?:[^']|'')*')/i.exec(filter) ?? [];

@@ -37,17 +37,20 @@ function totalIn(json: Json, atLeast: number): number {
   return typeof total === 'number' && Number.isSafeInteger(total) && total > atLeast ? total : atLeast;
 }
 
-function foundIn(json: Json): Found {
-  const id = lowerId(textOf(json.id) ?? '');
-  const latest = textOf(json.version);
+/** What nobody could ask for by its id or version is left out. */
+function foundIn(json: Json): readonly Found[] {
+  const [id, latest] = [textOf(json.id), textOf(json.version)];
   if (id === undefined || latest === undefined) throw new Error('one of its results has no id or version');
+  const lower = lowerId(id);
+  if (lower === undefined || normalVersion(latest) === undefined) return [];
   const listed = json.versions === undefined ? [{ version: latest }] : objectsOf(json.versions, 'versions');
-  return { id, json, versions: listed.filter(({ version }) => normalVersion(textOf(version) ?? '') !== undefined) };
+  const versions = listed.filter(({ version }) => normalVersion(textOf(version) ?? '') !== undefined);
+  return [{ id: lower, json, versions }];
 }
 
 function decodeSearch(bytes: Uint8Array): SearchResult {
   const json = parseObject(bytes);
-  const found = objectsOf(json.data, 'results').map(foundIn);
+  const found = objectsOf(json.data, 'results').flatMap(foundIn);
   return { total: totalIn(json, found.length), found };
 }
 
