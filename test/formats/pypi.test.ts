@@ -378,6 +378,15 @@ describe('files', () => {
     expect(artifact(`/files/acme-lib/md5-${'d'.repeat(32)}/acme_lib-1.0.tar.gz`)).toMatchObject({ digest });
   });
 
+  it('have the entity tag that their address tells', () => {
+    const facts = { digests: [], size: 1, contentType: 'x/y' };
+    const tag = (key: string): unknown =>
+      format.artifactHeaders?.(artifact(`/files/acme-lib/${key}/acme_lib-1.0.tar.gz`), facts).etag;
+    expect(tag(sha('1'))).toBe(`"sha256-${sha('1')}"`);
+    expect(tag(`md5-${'d'.repeat(32)}`)).toBe(`"md5-${'d'.repeat(32)}"`);
+    expect(tag('unhashed')).toBeUndefined();
+  });
+
   it('keep a query of upstream address behind what is put in front of it', () => {
     const bytes = projectJson([
       fileJson('acme_lib-1.0-py3-none-any.whl', '1', {

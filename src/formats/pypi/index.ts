@@ -216,6 +216,8 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     id: 'pypi',
     // Beside sha256, which every file of PyPI has, a file's own digest is computed when a page tells it.
     digests: [],
+    // That of the address, also when a stronger one is computed in the end: the same before and after the bytes were stored.
+    artifactHeaders: ({ digest }) => (digest === undefined ? {} : { etag: `"${digest.replace(':', '-')}"` }),
     upstream: { locate },
     auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
     routes: routesWith(project),
