@@ -165,7 +165,10 @@ class Reader {
 
   /** The bytes of an object that writes itself. */
   userDefined(className: string): Uint8Array {
-    if (this.byte() !== userDefinedType || this.symbol() !== className) this.fail(className);
+    const type = this.byte();
+    // Where the text that it wrote itself as has an encoding, that follows.
+    const own = type === ivarType ? this.byte() : type;
+    if (own !== userDefinedType || this.symbol() !== className) this.fail(className);
     const length = this.count(this.#bytes.byteLength - this.#at, className);
     const inner = this.#bytes.subarray(this.#at, this.#at + length);
     if (inner.byteLength !== length) throw new Error('the end is missing');

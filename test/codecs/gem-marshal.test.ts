@@ -91,6 +91,8 @@ describe('a specification', () => {
     const script = 'print Marshal.dump(Gem::Specification.new { |s| s.name = "größe"; s.version = "1.0.b1" })';
     const bytes = execFileSync('ruby', ['-Ku', '-rrubygems', '-e', script]);
     expect(readSpecification(bytes)).toEqual({ name: 'größe', version: '1.0.b1' });
+    const withEncoding = Buffer.concat([bytes.subarray(0, 2), Buffer.from('I'), bytes.subarray(2)]);
+    expect(readSpecification(withEncoding)).toEqual({ name: 'größe', version: '1.0.b1' });
   });
 
   it('is not a list', () => {

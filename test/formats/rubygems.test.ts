@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { readSpecTuples } from '../../src/codecs/gem-marshal.ts';
 import type { Document, DocumentType, Heard, Origin } from '../../src/core/format.ts';
@@ -301,6 +301,12 @@ describe('lists of several sources', () => {
     ];
     expect(encoded(specs, docs[0]).headers['last-modified']).toBe(other);
     expect(encoded(specs, specs.merge?.(docs, 'specs.4.8.gz')).headers['last-modified']).toBe(one);
+  });
+
+  it('are looked at to their end before they are stored', () => {
+    const broken = Buffer.from(specsMarshal);
+    broken[broken.length - 2] = 0x41;
+    expect(() => decoded(specs, 'specs.4.8.gz', gzipSync(broken))).toThrow(Error);
   });
 
   it.each([
