@@ -106,6 +106,9 @@ async function startLarder(grounds: Grounds): Promise<Server> {
       'bench-files': { url: `${grounds.upstreamUrl}/files` },
       'bench-maven': { url: `${grounds.upstreamUrl}/maven`, format: 'maven' },
       'bench-images': { url: grounds.upstreamUrl, format: 'oci' },
+      'bench-rubygems': { url: `${grounds.upstreamUrl}/rubygems`, format: 'rubygems' },
+      'bench-pypi': { url: `${grounds.upstreamUrl}/pypi/simple`, format: 'pypi' },
+      'bench-nuget': { url: `${grounds.upstreamUrl}/nuget/v3/index.json`, format: 'nuget' },
     },
     orgs: {
       bench: {
@@ -114,6 +117,9 @@ async function startLarder(grounds: Grounds): Promise<Server> {
           files: { format: 'generic', sources: [{ remote: 'bench-files', ttl: '1d' }] },
           maven: { format: 'maven', sources: [{ remote: 'bench-maven', ttl: '1d' }] },
           images: { format: 'oci', sources: [{ remote: 'bench-images', ttl: '1d' }] },
+          rubygems: { format: 'rubygems', sources: [{ remote: 'bench-rubygems', ttl: '1d' }] },
+          pypi: { format: 'pypi', sources: [{ remote: 'bench-pypi', ttl: '1d' }] },
+          nuget: { format: 'nuget', sources: [{ remote: 'bench-nuget', ttl: '1d' }] },
         },
         access: [{ who: ['everyone'], may: ['read'] }],
       },
@@ -128,7 +134,15 @@ async function startLarder(grounds: Grounds): Promise<Server> {
     folder,
     port,
     readyPath: '/readyz',
-    places: { registry: '/bench/npm', files: '/bench/files', maven: '/bench/maven', images: '/v2' },
+    places: {
+      registry: '/bench/npm',
+      files: '/bench/files',
+      maven: '/bench/maven',
+      images: '/v2',
+      rubygems: '/bench/rubygems',
+      pypi: '/bench/pypi',
+      nuget: '/bench/nuget',
+    },
   });
 }
 
@@ -169,7 +183,14 @@ http {
     folder,
     port,
     readyPath: '/ready',
-    places: { registry: '/registry', files: '/files', maven: '/maven' },
+    places: {
+      registry: '/registry',
+      files: '/files',
+      maven: '/maven',
+      rubygems: '/rubygems',
+      pypi: '/pypi',
+      nuget: '/nuget',
+    },
   });
 }
 

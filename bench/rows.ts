@@ -1,5 +1,6 @@
 /** Every line that the results have, with what it must reach. */
 import type { Contest } from './contest.ts';
+import { simpleJson } from './index-bodies.ts';
 import type { Place } from './server.ts';
 
 interface WarmRow {
@@ -11,8 +12,13 @@ interface WarmRow {
   readonly headers?: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly reader: 'wrk' | 'fast';
-  /** `bytes`: as the upstream has them. `packument`: the same versions with the same digests. */
-  readonly same: 'bytes' | 'packument';
+  /**
+   * `bytes`: as the upstream has them. `packument`: the same versions with the same digests. `project`: the same files with
+   * the same digests. `registration`: the same pages, or the same versions with the same dependencies.
+   */
+  readonly same: 'bytes' | 'packument' | 'project' | 'registration';
+  /** In which answers must come. Default: none. */
+  readonly coding?: 'gzip';
 }
 
 interface ColdRow {
@@ -75,6 +81,9 @@ const abbreviated = { accept: 'application/vnd.npm.install-v1+json; q=1.0, appli
 /** As Maven 3.8 asks. Neither cache takes the first two for an order: how long things are fresh, its configuration says. */
 const asMaven = { 'cache-control': 'no-cache', pragma: 'no-cache', 'accept-encoding': 'gzip,deflate' };
 
+const asPip = { accept: `${simpleJson}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01` };
+const asDotnet = { 'accept-encoding': 'gzip, deflate' };
+
 export const connectionCounts = [16, 64, 256] as const;
 
 function overConnections(row: Omit<WarmRow, 'connections'>, counts: readonly number[]): Row[] {
@@ -91,6 +100,12 @@ function overConnections(row: Omit<WarmRow, 'connections'>, counts: readonly num
 
 function againstNginx(id: string, title: string, unit: Contest['unit'], atLeast: number): Contest {
   return { id, title, unit, against: [{ contender: 'nginx', target: { atLeast } }, { contender: 'nginx-open' }] };
+}
+
+/** Without a line for what would be possible beyond the usual: of answers this long it is the same. */
+function bigDocument(row: Omit<WarmRow, 'kind' | 'connections' | 'contest'>, contest: Omit<Contest, 'against'>): Row {
+  const against = [{ contender: 'nginx', target: { atLeast: 0.6 } }] as const;
+  return { kind: 'warm', connections: 20, contest: { ...contest, against }, ...row };
 }
 
 function manifests(by: ManifestRow['by'], token: ManifestRow['token'], title: string, target?: number): Row {
@@ -235,6 +250,7 @@ export const rows: readonly Row[] = [
       headers: { ...abbreviated, 'accept-encoding': 'gzip' },
       reader: 'wrk',
       same: 'packument',
+      coding: 'gzip',
     },
     [64],
   ),
@@ -288,6 +304,43 @@ export const rows: readonly Row[] = [
       same: 'bytes',
     },
     [64],
+  ),
+  bigDocument(
+    { place: 'rubygems', path: '/versions', reader: 'fast', same: 'bytes' },
+    { id: 'gems-versions-25m', title: 'Warm `/versions` of all gems, 25 MB, 20 connections', unit: 'MB/s' },
+  ),
+  bigDocument(
+    {
+      place: 'pypi',
+      path: '/simple/bench-nightly/',
+      headers: { ...asPip, 'accept-encoding': 'gzip, deflate' },
+      reader: 'fast',
+      same: 'project',
+      coding: 'gzip',
+    },
+    { id: 'python-project-4000', title: 'Warm page of a Python project, 4 000 files, as pip asks', unit: 'req/s' },
+  ),
+  bigDocument(
+    {
+      place: 'nuget',
+      path: '/v3/registration-semver2/bench.huge/index.json',
+      headers: asDotnet,
+      reader: 'wrk',
+      same: 'registration',
+      coding: 'gzip',
+    },
+    { id: 'nuget-registration-1000', title: 'Warm registration index, 1 000 versions, as dotnet asks', unit: 'req/s' },
+  ),
+  bigDocument(
+    {
+      place: 'nuget',
+      path: '/v3/registration-semver2/bench.huge/page/1.0.0/1.63.0.json',
+      headers: asDotnet,
+      reader: 'wrk',
+      same: 'registration',
+      coding: 'gzip',
+    },
+    { id: 'nuget-registration-page', title: 'One of its pages, 64 versions', unit: 'req/s' },
   ),
   {
     kind: 'pull',

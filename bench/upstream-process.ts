@@ -1,6 +1,6 @@
 /**
- * The program behind `startUpstream`: bodies of known length, a few made-up packages, files of a Maven repository and
- * container images, fresh paths that nobody has asked for before, and a local copy of whatever is asked of the real npm
+ * The program behind `startUpstream`: bodies of known length, a few made-up packages, files of a Maven repository,
+ * container images and the largest documents of other formats, fresh paths that nobody has asked for before, and a local copy of whatever is asked of the real npm
  * registry.
  */
 import { createHash } from 'node:crypto';
@@ -16,12 +16,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import { coldVersions, filler, fresh, mavenFile, type SizeName, sizes } from './bodies.ts';
 import { imageReplies } from './image-bodies.ts';
+import { indexReplies } from './index-bodies.ts';
 import type { Order, Report } from './upstream.ts';
+
+/** What comes packed to those who want it so. */
+const indexed = /^\/(?:rubygems|pypi|nuget)\//;
 
 interface Reply {
   readonly type: string;
   readonly parts: readonly Buffer[];
   readonly etag?: string;
+  readonly coding?: string;
   /** 0: as fast as it goes. */
   readonly bytesPerMs?: number;
 }
@@ -30,6 +35,7 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   const counts = { requests: 0, layers: 0 };
   const imageReply = imageReplies();
   let origin = '';
+  let indexReply: ReturnType<typeof indexReplies> | undefined;
   const fetches = new PQueue({ concurrency: 8 });
   const halves = new Map<string, () => void>();
   const fixed = new Map<string, Buffer>();
@@ -170,7 +176,7 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
         ? await registry(path.slice('/registry/'.length))
         : path.startsWith('/maven/')
           ? mavenFile(path.slice('/maven/'.length))
-          : undefined;
+          : indexReply?.(path, /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? ''));
     if (!reply) {
       response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}');
       return;
@@ -181,6 +187,8 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
       return;
     }
     const length = reply.parts.reduce((sum, part) => sum + part.length, 0);
+    if (reply.coding) response.setHeader('content-encoding', reply.coding);
+    if (indexed.test(path)) response.setHeader('vary', 'accept-encoding');
     response.writeHead(200, { 'content-type': reply.type, 'content-length': length });
     if (reply.bytesPerMs) return send(response, paced(reply.parts, reply.bytesPerMs));
     for (const part of reply.parts) response.write(part);
@@ -227,6 +235,7 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   origin = `http://127.0.0.1:${port}`;
+  indexReply = indexReplies(origin);
   process.on('message', (order: Order) => {
     if (order.ask === 'count') process.send?.({ count: counts[order.of] } satisfies Report);
     else halves.get(order.id)?.();

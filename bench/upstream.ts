@@ -7,7 +7,7 @@ import { expectBody } from './probe.ts';
 import type { Place } from './server.ts';
 
 export interface Upstream {
-  /** No trailing slash. Below it: `/files/…`, `/registry/…`, `/maven/…` and `/v2/…`. */
+  /** No trailing slash. Below it: `/files/…`, `/registry/…`, `/maven/…`, `/rubygems/…`, `/pypi/…`, `/nuget/…` and `/v2/…`. */
   readonly url: string;
   at(place: Place): string;
   /** Requests answered so far, or only those for the bytes of an image's layers and configurations. */

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { mavenFile } from '../../bench/bodies.ts';
 import { type Contest, type Outcome, type Round, ratios, reached, spread } from '../../bench/contest.ts';
 import { coldImage, imageReplies, smallImages } from '../../bench/image-bodies.ts';
+import { indexReplies, packageVersions, projectFiles, versionsBytes } from '../../bench/index-bodies.ts';
 import { judge, type Load } from '../../bench/load.ts';
 import { readOptions } from '../../bench/options.ts';
 import { sha256 } from '../../bench/probe.ts';
 import { documentOf, type Facts, marker, notYet, tableOf, tablesOf } from '../../bench/report.ts';
 import { contestsOf, rows } from '../../bench/rows.ts';
+import { essenceOf } from '../../bench/warm.ts';
 
 const contest: Contest = {
   id: 'speed',
@@ -213,6 +215,58 @@ describe('the bodies of the bench', () => {
     const beside = Buffer.concat(mavenFile(`${path}.sha1`)?.parts ?? []).toString();
     expect(beside).toBe(createHash('sha1').update(bytes).digest('hex'));
     expect(mavenFile(`${path}.md5`)).toBeUndefined();
+  });
+});
+
+describe('the largest documents of the bench', () => {
+  const replyTo = indexReplies('http://127.0.0.1:1');
+  const feed = '/nuget/v3/registration-semver2/bench.huge';
+
+  function bytesOf(path: string): Buffer {
+    const reply = replyTo(path, false);
+    const bytes = Buffer.concat(reply?.parts ?? []);
+    return reply?.coding === 'gzip' ? gunzipSync(bytes) : bytes;
+  }
+
+  it('are as large as they are said to be', () => {
+    expect(bytesOf('/rubygems/versions')).toHaveLength(versionsBytes);
+    const { files } = JSON.parse(bytesOf('/pypi/simple/bench-nightly/').toString()) as { files: object[] };
+    expect(files).toHaveLength(projectFiles);
+    const { items } = JSON.parse(bytesOf(`${feed}/index.json`).toString()) as { items: { '@id': string }[] };
+    const pages = items.map(
+      (page) =>
+        JSON.parse(bytesOf(new URL(page['@id']).pathname).toString()) as {
+          items: { catalogEntry: { version: string } }[];
+        },
+    );
+    const versions = pages.flatMap((page) => page.items.map(({ catalogEntry }) => catalogEntry.version));
+    expect(new Set(versions).size).toBe(packageVersions);
+    expect(versions).toHaveLength(packageVersions);
+  });
+
+  it.each([
+    ['/pypi/simple/bench-nightly/', undefined, 'gzip'],
+    [`${feed}/index.json`, 'gzip', 'gzip'],
+    ['/nuget/v3/index.json', undefined, 'gzip'],
+  ])('%s comes packed as its registry packs it', (path, unasked, asked) => {
+    expect([replyTo(path, false)?.coding, replyTo(path, true)?.coding]).toEqual([unasked, asked]);
+  });
+
+  it.each([
+    ['project', '/pypi/simple/bench-nightly/', /"hashes":{"sha256":"[0-9a-f]/],
+    ['registration', `${feed}/index.json`, /"upper":"1/],
+    ['registration', `${feed}/page/1.0.0/1.63.0.json`, /"range":"\[1/],
+  ] as const)('are another %s when something in it changes, packed or not', (kind, path, place) => {
+    const body = bytesOf(path);
+    const essence = essenceOf(kind, { headers: {}, body });
+    expect(essenceOf(kind, { headers: { 'content-encoding': 'gzip' }, body: gzipSync(body) })).toBe(essence);
+    const changed = Buffer.from(body.toString().replace(place, (text) => `${text.slice(0, -1)}z`));
+    expect(essenceOf(kind, { headers: {}, body: changed })).not.toBe(essence);
+  });
+
+  it('are nothing elsewhere', () => {
+    expect(replyTo('/nuget/v3/registration-semver2/bench.huge/page/1.0.0/1.1.0.json', true)).toBeUndefined();
+    expect(replyTo('/pypi/simple/', false)).toBeUndefined();
   });
 });
 
