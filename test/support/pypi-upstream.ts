@@ -3,7 +3,7 @@
  * it has, the other one the files. Packages are made in memory or taken from folders, and faults are switched on and off.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { join } from 'node:path';
 import { hashOf } from './bytes.ts';
 import {
   type FakeUpstream,
@@ -380,6 +380,3 @@ export async function startPyPiUpstream(options: PyPiUpstreamOptions = {}): Prom
     },
   };
 }
-
-/** The name a file has at the end of its path. */
-export const fileNameOf = (path: string): string => decodeURIComponent(posix.basename(path));
