@@ -81,7 +81,7 @@ export async function rubyProject(parent: string, url: string, names: readonly s
     folder,
     home,
     bundle: (...args) => ran(programs.bundle, args),
-    gem: (...args) => ran(programs.gem, [...args, '--norc']),
+    gem: (...args) => ran(programs.gem, args),
     ruby: (...args) => ran(programs.ruby, args),
     read: (file) => readFile(join(folder, file), 'utf8'),
     write: (file, text) => writeFile(join(folder, file), text),

@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { type LarderProcess, spawnLarder } from '../support/larder.ts';
+import { type LarderProcess, root, spawnLarder } from '../support/larder.ts';
 import {
   buildGems,
   type Fault,
@@ -11,6 +11,7 @@ import {
   type GemsUpstream,
   startGemsUpstream,
 } from '../support/rubygems-upstream.ts';
+import { type Ran, run } from './package-managers.ts';
 import { gemsForAll, missingRuby, type RubyProject, rubyProject } from './ruby-projects.ts';
 
 const noRuby = missingRuby();
@@ -200,5 +201,30 @@ describe.skipIf(noRuby !== undefined)('gem', () => {
     const missing = await ours.gem('install', 'nobody-has-this', '--clear-sources', '--source', url);
     expect(missing.code).not.toBe(0);
     expect(missing.output).toMatch(/Could not find a valid gem 'nobody-has-this'/);
+  });
+});
+
+describe.skipIf(noRuby !== undefined)('what larder setup writes', () => {
+  const setUp = (client: string, home: string): Promise<Ran> =>
+    run(join(root, 'bin/larder'), ['setup', client, '--url', repositoryOf(larder), '--write'], { folder: home, home });
+
+  test('leads Bundler here from a Gemfile that names another server, which the lockfile goes on naming', async () => {
+    const ours = await project('https://rubygems.org', ['gem-a0', 'Upper_case-7']);
+    expect(await setUp('bundler', ours.home)).toMatchObject({ code: 0 });
+    const ran = await ours.bundle('install');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(await ours.read('Gemfile.lock')).toContain('remote: https://rubygems.org/\n');
+    expect(await ours.installed()).toEqual(
+      expect.arrayContaining(['gem-a0-1.2.0/lib/gem-a0.rb', 'Upper_case-7-1.10.0/lib/Upper_case-7.rb']),
+    );
+  });
+
+  test('leads gem here', async () => {
+    const ours = await project(repositoryOf(larder), []);
+    expect(await setUp('gem', ours.home)).toMatchObject({ code: 0 });
+    expect((await ours.gem('sources')).stdout).toContain(repositoryOf(larder));
+    const ran = await ours.gem('install', 'gem-a0');
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+    expect(await ours.installed()).toEqual(['gem-a0-1.2.0/lib/gem-a0.rb']);
   });
 });
