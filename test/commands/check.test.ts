@@ -32,16 +32,14 @@ it('says where the npm registry was taken from', async () => {
   const inherited = await larder(['check', '--json'], {
     env: { npm_config_registry: 'https://mirror.example.com/npm/' },
   });
-  expect(JSON.parse(inherited.out).upstreams).toEqual([
-    {
-      name: 'npmjs',
-      url: 'https://mirror.example.com/npm',
-      from: 'npm_config_registry, the registry that npm itself is set to use',
-    },
-  ]);
+  expect(JSON.parse(inherited.out).upstreams).toContainEqual({
+    name: 'npmjs',
+    url: 'https://mirror.example.com/npm',
+    from: 'npm_config_registry, the registry that npm itself is set to use',
+  });
   const own = await command(['check', '--json'], { npm_config_registry: 'http://localhost:5273/public/npm/' });
   expect(JSON.parse(own.out)).toMatchObject({
-    upstreams: [{ name: 'npmjs', from: 'well known' }],
+    upstreams: expect.arrayContaining([expect.objectContaining({ name: 'npmjs', from: 'well known' })]),
     notes: [expect.stringContaining('Larder itself')],
   });
 });
