@@ -1,4 +1,5 @@
 /** The process: read the configuration, start, signals, exit codes. */
+import { parseArgs } from 'node:util';
 import { createLarder, type Larder } from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
@@ -64,7 +65,20 @@ function untilStopped(
   });
 }
 
-if (import.meta.main) {
-  const at = process.argv.indexOf('--config');
-  await serve(at === -1 ? undefined : process.argv[at + 1]);
+const usage = 'usage: npm start -- [--config FILE]   (every other command: npm run larder -- help)\n';
+
+/** Anything else than a configuration must not start a server by mistake. */
+async function main(): Promise<void> {
+  const options = { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+  try {
+    const { values } = parseArgs({ options });
+    if (values.help) process.stdout.write(usage);
+    else await serve(values.config);
+  } catch (error) {
+    if (!(error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    process.stderr.write(`${(error as Error).message.split('\n')[0]}\n${usage}`);
+    process.exitCode = 2;
+  }
 }
+
+if (import.meta.main) await main();

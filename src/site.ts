@@ -18,6 +18,11 @@ import type { Store } from './store/store.ts';
 import type { Upstream, Upstreams } from './upstream/client.ts';
 import type { Downloads } from './upstream/download.ts';
 
+/** Names are compared letter by letter, so what is claimed has to be spelled as it is asked for. */
+function spelled(claims: readonly string[], { spell }: Format): readonly string[] {
+  return spell ? claims.map((pattern) => spell(pattern)) : claims;
+}
+
 const never: TakedownPolicy = { confirmations: Number.POSITIVE_INFINITY, overMs: 0 };
 const usualTakedown: TakedownPolicy = { confirmations: 3, overMs: 3_600_000 };
 
@@ -72,7 +77,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
       case 'remote':
         return remoteOf(source, settings, format);
       case 'repository':
-        return nestedOf(source.repository, source.claims);
+        return nestedOf(source.repository, spelled(source.claims, format));
       case 'hosted':
         throw new Error('Hosted sources are not part of this release.');
     }
@@ -87,7 +92,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
     if (!upstream) throw new Error(`There is no upstream ${source.upstream}.`);
     return createRemote({
       id: source.upstream,
-      claims: source.claims,
+      claims: spelled(source.claims, format),
       format,
       upstream: open(upstream),
       store: parts.store,

@@ -35,6 +35,8 @@ export interface Format {
    * and `/{org}/{repo}/v2/…`, and the one that the configuration's `hosts` names for the host at `/v2/…`.
    */
   readonly root?: string;
+  /** How intents spell a name that people spell in several ways (upper case, `_` for `-`); applied to what is claimed. `*` stays. */
+  readonly spell?: (pattern: string) => string;
   /** Query parameter in which clients of a mirror name the registry they mean (`ns`): a key, never an address to dial. */
   readonly namespaceParameter?: string;
   /** What is kept stays right when upstream drops its name (a tag): "gone" is then never believed unless the configuration says so. */

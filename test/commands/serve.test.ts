@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { larder, program } from './larder.ts';
+import { larder, program, root } from './larder.ts';
 
 let folder: TemporaryFolder;
 let child: ChildProcess | undefined;
@@ -56,4 +57,22 @@ it('exits with 1 when it cannot start', async () => {
   const file = await write(`server: { listen: 192.0.2.1:1 }\nstorage: { path: '${folder.path}/data' }\n`);
   const { code } = await larder(['serve', '--config', file]);
   expect(code).toBe(1);
+});
+
+it.each([
+  [['--help'], 0, /^usage: /, /^$/],
+  [['setup', 'npm'], 2, /^$/, /setup.*\nusage: /s],
+  [['--confg', 'x'], 2, /^$/, /--confg.*\nusage: /s],
+] as const)('started as npm start does, with %j, it is no server', async (args, code, out, err) => {
+  const main = join(root, 'src/main.ts');
+  const running = spawn(process.execPath, [main, ...args], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+  child = running;
+  const [said, complained, [status]] = await Promise.all([
+    text(running.stdout),
+    text(running.stderr),
+    once(running, 'exit') as Promise<[number]>,
+  ]);
+  expect(status).toBe(code);
+  expect(said).toMatch(out);
+  expect(complained).toMatch(err);
 });

@@ -349,7 +349,7 @@ describe('several feeds', () => {
   });
 
   it('never hear of names that belong to another one', async () => {
-    const { get, json, second, source } = await nugetScene({ feeds, claims: ['acme.*'] });
+    const { get, json, second, source } = await nugetScene({ feeds, claims: ['Acme.*'] });
     expect(await json('/v3/flat/acme.tools/index.json')).toEqual({ versions: ['1.0.0', '3.0.0'] });
     await restore(source, [{ id: 'Acme.Secret', range: '1.0.0' }]);
     for (const path of [

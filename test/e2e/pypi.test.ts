@@ -455,7 +455,7 @@ describe('several indexes as one', () => {
   });
 
   it('a name that one of them claims is never asked for at the others', async () => {
-    const scene = await pypiScene({ ...three, sources: [{}, { claims: ['acme-*'] }, {}] });
+    const scene = await pypiScene({ ...three, sources: [{}, { claims: ['Acme_*'] }, {}] });
     for (const index of scene.indexes) index.publish(library);
     const own = only(scene.indexes[1]?.publish({ ...library, version: '1.1' }) ?? []);
     const [foreign] = scene.indexes[0]?.publish({ ...library, version: '9.9' }) ?? [];

@@ -327,6 +327,7 @@ function problem(facts: ProblemFacts): Body {
 
 export const format: Format = {
   id: 'nuget',
+  spell: (pattern) => pattern.toLowerCase(),
   digests: ['sha512'],
   upstream: { discover: index, locate },
   auth: { from: ['basic', 'bearer', 'header:x-nuget-apikey'], challenge: () => 'Basic realm="Larder"' },

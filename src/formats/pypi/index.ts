@@ -221,6 +221,7 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     upstream: { locate },
     auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
     routes: routesWith(project),
+    spell: normalized,
     documents: [project, projectList, release],
     problem: ({ status, message }) => text(message, status),
     configure,
