@@ -170,8 +170,9 @@ describe.each(imageClients)('$id', (client) => {
       upstream.fail(kind, fault);
       const { code, output } = await engine.tryToPull(image);
       expect(code, `${kind} ${fault.kind}: ${output}`).not.toBe(0);
+      const broken = kind === 'cdn' ? /50[23]|EOF|proxyconnect/ : client.complains;
       // A layer that proves wrong when most of it has gone out is an answer broken off.
-      expect(output).toMatch(kind === 'cdn' ? /50[23]|EOF|proxyconnect/ : client.complains);
+      expect(output).toMatch(fault.kind === 'forbidden' ? new RegExp(`denied|403|${broken.source}`, 'i') : broken);
       upstream.heal();
     }
     expect({ [image]: await engine.pull(image) }).toEqual(direct);
