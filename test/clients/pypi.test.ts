@@ -301,14 +301,14 @@ const managers: readonly Manager[] = [
   },
   {
     name: 'pdm',
-    isOptional: true,
+    isOptional: false,
     project: pdmProject,
     steps: [['use', '-f', '/usr/bin/python3'], ['lock'], ['install', '--no-self']],
     lockfile: 'pdm.lock',
   },
   {
     name: 'pipenv',
-    isOptional: true,
+    isOptional: false,
     project: pipenvProject,
     steps: [['--python', '/usr/bin/python3', 'lock'], ['sync']],
     lockfile: 'Pipfile.lock',
@@ -332,7 +332,7 @@ describe.each(managers)('$name', ({ name, isOptional, project, steps, lockfile }
   }
 
   test.skipIf(reason)(
-    reason ?? 'locks what it locks without Larder, and installs from the lock file warm',
+    reason ?? 'locks what it locks without Larder, and installs from the lock file warm, also with upstream down',
     async () => {
       const direct = await work(`${index.url}/`, steps.length - 1);
       expect(direct.hashes.length).toBeGreaterThanOrEqual(7);
@@ -345,6 +345,12 @@ describe.each(managers)('$name', ({ name, isOptional, project, steps, lockfile }
       expect(index.log()).toEqual([]);
       const files = Object.keys(await treeOf(warm.place.folder));
       expect(files.filter((file) => /\/acme_part_2\d\/__init__\.py$/.test(file))).toHaveLength(7);
+      await index.stop();
+      try {
+        expect((await work(indexOf(fresh))).hashes).toEqual(direct.hashes);
+      } finally {
+        await index.start();
+      }
     },
   );
 });
