@@ -43,7 +43,7 @@ export interface Format {
   readonly keepsGone?: boolean;
   /** On every answer, errors included; lower case. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** On every answer with an artifact's bytes, or to HEAD for them; lower case. `etag` replaces ours, quotes included. */
+  /** On every answer with an artifact's bytes, or to HEAD for them; lower case. `etag` (quotes included) and `content-type` replace ours. */
   readonly artifactHeaders?: (want: Artifact, facts: ArtifactFacts) => Readonly<Record<string, string>>;
   /** Computed for every artifact while its bytes stream in, beside sha256, which always is. */
   readonly digests: readonly Algorithm[];

@@ -1,33 +1,23 @@
 /** JSON in and out, as NuGet's resources speak it. */
+import { isObject, type Json, parseJson, parseJsonValue } from '../../codecs/json.ts';
 import type { Body } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 
-export type Json = Readonly<Record<string, unknown>>;
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+export { isObject, type Json };
 
 /** Without the byte order mark that .NET likes to write. */
 export function withoutMark(bytes: Uint8Array): Uint8Array {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
-/** Throws on what is no JSON. What it is instead is not repeated: it may be anything. */
+/** Throws on what is no JSON. */
 export function parseAny(bytes: Uint8Array): unknown {
-  const { buffer, byteOffset, byteLength } = withoutMark(bytes);
-  try {
-    return JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString('utf8'));
-  } catch {
-    throw new Error('the document is not JSON, or was cut');
-  }
+  return parseJsonValue(withoutMark(bytes));
 }
 
 /** Throws unless the bytes are one JSON object. */
 export function parseObject(bytes: Uint8Array): Json {
-  const json = parseAny(bytes);
-  if (!isObject(json)) throw new Error('the document is no JSON object');
-  return json;
+  return parseJson(withoutMark(bytes));
 }
 
 /** The objects of a list; throws when it is none, or holds anything else. */

@@ -3,7 +3,7 @@ import { parseDigest } from '../../core/digest.ts';
 import type { DocumentType, Link, Origin, Refusal } from '../../core/format.ts';
 import { encodePath, isSafePath } from '../../core/path.ts';
 import { keyFor, pathOf } from './file.ts';
-import { isObject, type Json, jsonBody, parseJson, textOf } from './json.ts';
+import { isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { normalized, versionOf } from './name.ts';
 
 export interface Release {
@@ -28,7 +28,7 @@ function releasesOf({ releases }: Json): readonly (readonly [string, readonly Js
 }
 
 function decode(bytes: Uint8Array, origin: Origin): Release {
-  const json = parseJson(textOf(bytes));
+  const json = parseJson(bytes);
   const name = nameIn(origin.path);
   if (!isObject(json.info)) throw new Error('the document has no info');
   if (typeof json.info.name !== 'string' || normalized(json.info.name) !== name) {
