@@ -3,9 +3,31 @@
  * no network, no clock and no HTTP server; the core sees no format.
  */
 import type { Algorithm, Digest } from './digest.ts';
+import type { Change, Credentials, Upload, View } from './hosting.ts';
+import type { Identity } from './identity.ts';
 import type { ProblemFacts } from './problem.ts';
 
 export type { Algorithm, Digest } from './digest.ts';
+export type {
+  Change,
+  ChangeSet,
+  Credentials,
+  CredentialsAsk,
+  CredentialsOutcome,
+  Decide,
+  Desk,
+  Entry,
+  PackageFacts,
+  PackageRecord,
+  Put,
+  RecordChange,
+  StagedFile,
+  TokenFacts,
+  Upload,
+  UploadState,
+  View,
+} from './hosting.ts';
+export type { Identity } from './identity.ts';
 
 /** One request, already routed to a repository and stripped of the HTTP server. */
 export interface Call {
@@ -17,14 +39,6 @@ export interface Call {
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Public URL of the repository, no trailing slash. */
   readonly base: string;
-}
-
-/** Who asks. Only `anonymous` exists until there are credentials to check. */
-export interface Identity {
-  readonly kind: 'anonymous' | 'user' | 'service';
-  readonly name?: string;
-  /** Something was shown, if only a pass for anonymous readers. */
-  readonly presented?: boolean;
 }
 
 export interface Format {
@@ -56,7 +70,8 @@ export interface Format {
     readonly reads?: readonly string[];
   };
   readonly auth: {
-    readonly from: readonly ('basic' | 'bearer' | `header:${string}`)[];
+    /** `raw`: `Authorization` with the token and no scheme. */
+    readonly from: readonly ('basic' | 'bearer' | 'raw' | `header:${string}`)[];
     /** Value of `WWW-Authenticate`. */
     readonly challenge: (facts: ChallengeFacts) => string;
   };
@@ -111,7 +126,7 @@ export interface Route {
   readonly intent: (call: Call) => Intent | undefined;
 }
 
-export type Intent = Artifact | Document | Checksum | Excerpt | Change | Upload | Forward | Answer;
+export type Intent = Artifact | Document | Checksum | Excerpt | Change | Upload | Credentials | Forward | Answer;
 
 /** Bytes the server never looks into. Streamed, never buffered. */
 export interface Artifact {
@@ -198,8 +213,11 @@ export interface DocumentType<T> {
   links?(doc: T, origin: Origin): Iterable<Link>;
   /** Absent: the first source that has it wins. Earlier documents take precedence. */
   merge?(docs: readonly T[], path: string): T;
-  /** Absent: a hosted source has it only if it was published as a file. */
-  render?(path: string, view: View): T | undefined | Promise<T | undefined>;
+  /**
+   * What an upstream would hand out that had what is published here: `decode` reads it. With the content type, where `decode`
+   * looks at it. Absent: nothing of this kind is ever hosted. `undefined`: there is no such document.
+   */
+  render?(want: Document, view: View): Body | undefined;
   /** Without the versions that policy refuses: tags that pointed at them moved, reasons placed where the protocol has a slot. Absent: it lists no versions. */
   withhold?(doc: T, refused: (version: string) => Refusal | undefined): T;
   /** As the client asked for it, with URLs that point at `base`. `undefined`: the document is there, this projection of it is not. */
@@ -289,25 +307,6 @@ export interface ReadableFile {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
-export interface Change {
-  readonly kind: 'change';
-  readonly action: 'publish' | 'delete';
-  readonly name?: string;
-  readonly receive: (call: Call, body: AsyncIterable<Uint8Array>, stage: Staging) => Promise<ChangeSet>;
-}
-
-/** One step of a resumable upload; the core owns the session. */
-export interface Upload {
-  readonly kind: 'upload';
-  readonly step: 'open' | 'status' | 'append' | 'finish' | 'cancel';
-  readonly name: string;
-  readonly session?: string;
-  readonly offset?: number;
-  readonly target?: { readonly path: string; readonly digest: Digest };
-  readonly mount?: { readonly from: string; readonly digest: Digest };
-  readonly reply: (state: { session: string; size: number; done: boolean }) => Body;
-}
-
 /** Passed to the first upstream, never stored (search, audit). */
 export interface Forward {
   readonly kind: 'forward';
@@ -346,55 +345,6 @@ export interface Body {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly bytes: Uint8Array;
-}
-
-/** What `render` may look at: hosted packages, and sibling documents as a client would get them. */
-export interface View {
-  records(name?: string): AsyncIterable<PackageRecord>;
-  entries(prefix: string): AsyncIterable<Entry>;
-  document(want: Document): Promise<Body | undefined>;
-}
-
-export interface Entry {
-  readonly path: string;
-  readonly digest: Digest;
-  readonly size: number;
-  readonly contentType: string;
-}
-
-export interface PackageRecord {
-  readonly name: string;
-  readonly version: string;
-  readonly files: readonly Entry[];
-  /** The format's own facts about the version, e.g. its package.json. */
-  readonly facts: Readonly<Record<string, unknown>>;
-  readonly publishedAt: string;
-  readonly yanked?: boolean;
-}
-
-export interface Staging {
-  add(bytes: AsyncIterable<Uint8Array>, limit?: number): Promise<StagedFile>;
-}
-
-export interface StagedFile {
-  readonly size: number;
-  readonly digests: readonly Digest[];
-  read(offset: number, length: number): Promise<Uint8Array>;
-}
-
-/** What a publish, yank or delete comes to. Committed in one step. */
-export interface ChangeSet {
-  readonly put?: readonly {
-    readonly path: string;
-    readonly file: StagedFile;
-    readonly contentType: string;
-    readonly mutable?: boolean;
-  }[];
-  readonly drop?: readonly string[];
-  readonly records?: readonly Omit<PackageRecord, 'publishedAt' | 'files'>[];
-  /** Digests the client claims for paths already published; a mismatch refuses the change. */
-  readonly expect?: readonly { readonly path: string; readonly digest: Digest }[];
-  readonly reply: Body;
 }
 
 /** Why policy keeps a version back, in words for the person who asked, and until when if that is known. */

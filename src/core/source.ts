@@ -1,4 +1,5 @@
 /** Where an answer comes from: hosted packages, an upstream, another repository. All three answer the same questions. */
+import type { Reader } from './access.ts';
 import type { Algorithm, Digest } from './digest.ts';
 import type { Outcome } from './events.ts';
 import type { Artifact, Document, Forward, Link, Origin } from './format.ts';
@@ -17,6 +18,8 @@ export interface Asking {
   readonly via?: string;
   /** The policy gate: throws the refusal. Asked before a byte of an artifact is fetched or answered. */
   readonly admit?: (facts: VersionFacts) => void;
+  /** Who will read the answer. Absent: nobody in particular, and everything may be told. */
+  readonly reader?: Reader;
 }
 
 /** What policy judges. Times in milliseconds since 1970, or as the document said them. */
@@ -94,6 +97,10 @@ export interface Source {
   readonly id: string;
   /** Name patterns with `*` that only this source answers for. */
   readonly claims: readonly string[];
+  /** What was published elsewhere is known afterwards. Free when nothing was. */
+  ready?(): Promise<void>;
+  /** Whether the name is this source's own, so that no other is asked for it. After `ready`. */
+  owns?(name: string): boolean;
   /** Whether it holds what a mirror's client calls by this registry's name (`docker.io`). Absent: it holds anything. */
   answersFor?(namespace: string): boolean;
   /** `undefined`: not here. Trouble is thrown as a Problem. */
