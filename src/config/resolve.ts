@@ -62,6 +62,7 @@ export async function resolveConfig(
   for (const [name, org] of Object.entries(file.orgs)) {
     if (reservedOrgs.includes(name)) complain(['orgs', name], `"${name}" is reserved; name the org differently`);
     orgs[name] = {
+      ...(org.maxSize === undefined ? {} : { maxSizeBytes: org.maxSize }),
       teams: org.teams,
       repositories: Object.fromEntries(
         Object.entries(org.repositories).map(([repository, settings]) => [
@@ -373,8 +374,14 @@ function resolveRepository(
     if (before !== undefined) complain(at, `is the same as sources[${before}]; a source can be named once only`);
     seen.set(key, index);
     if ('hosted' in source) {
-      complain(at, 'hosted packages are not available in this release; leave this source out');
-      return { kind: 'hosted', claims: source.claims };
+      const { claims, merge, overwrite, maxSize } = source;
+      return {
+        kind: 'hosted',
+        claims,
+        merge,
+        overwrite,
+        ...(maxSize === undefined ? {} : { maxSizeBytes: maxSize }),
+      };
     }
     if ('repository' in source) {
       const repository = source.repository.includes('/') ? source.repository : `${org}/${source.repository}`;

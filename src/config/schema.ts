@@ -88,6 +88,8 @@ export interface UpstreamConfig {
 }
 
 export interface OrgConfig {
+  /** Of everything published in its repositories. */
+  readonly maxSizeBytes?: number;
   readonly teams: Readonly<Record<string, readonly string[]>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;
   readonly access: readonly AccessRule[];
@@ -135,6 +137,12 @@ export interface NestedSourceConfig {
 export interface HostedSourceConfig {
   readonly kind: 'hosted';
   readonly claims: readonly string[];
+  /** Name patterns of packages that other sources may add versions to. */
+  readonly merge: readonly string[];
+  /** Published versions may be replaced. */
+  readonly overwrite: boolean;
+  /** Of everything published in this repository. */
+  readonly maxSizeBytes?: number;
 }
 
 export interface AccessRule {
@@ -421,8 +429,18 @@ const nestedSchema = z.strictObject({
 const hostedSchema = z.strictObject({
   hosted: z
     .literal(true, { error: 'can only be true' })
-    .describe('Packages published here. Not available in this release.'),
+    .describe('Packages published here, by the clients themselves. One such source in a repository at most.'),
   claims: claimsSchema,
+  merge: z
+    .array(text('name pattern'))
+    .prefault([])
+    .describe(
+      'Names that other sources may add versions to. Any other name that is published here is answered from here alone.',
+    ),
+  overwrite: flag(false).describe(
+    'Published versions may be replaced by other bytes. Without it a version is what it was for ever.',
+  ),
+  maxSize: size().optional().describe('What may be published in this repository, all together; more is refused.'),
 });
 
 const repositorySchema = z.strictObject({
@@ -474,6 +492,7 @@ const orgSchema = z.strictObject({
     .prefault({})
     .describe('Team names and their members.'),
   repositories: nameRecord(repositorySchema).prefault({}).describe('Repositories by name; reached at `/ORG/NAME/`.'),
+  maxSize: size().optional().describe('What may be published in all its repositories together; more is refused.'),
   access: z
     .array(accessSchema)
     .prefault([])
