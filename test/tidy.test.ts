@@ -51,9 +51,10 @@ const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['telemetry'],
   'registry-url': ['config'],
   saxes: ['codecs'],
+  'tar-stream': ['codecs/tar.ts'],
   tinypool: ['worker', 'app'],
   undici: ['upstream'],
-  yaml: ['config'],
+  yaml: ['config', 'codecs/ruby-yaml.ts'],
   zod: ['config', 'http'],
 };
 
