@@ -18,6 +18,7 @@ import { encodePath, isSafePath } from '../../src/core/path.ts';
 import { type Code, Problem, problems } from '../../src/core/problem.ts';
 import { compileRoutes, type Router } from '../../src/core/route.ts';
 import { listFormats, loadFormat } from '../../src/formats/load.ts';
+import { ask, type FakeView, fakeView, type HostedRequest, problemOf } from '../support/hosted-view.ts';
 
 export interface ExampleRequest {
   /** Raw, as on the wire, below the repository. May have a query. */
@@ -51,10 +52,31 @@ export interface DocumentSample {
 /** A step that asks something. */
 export type Question = Extract<Step, { ask: unknown }>;
 
+/** Something is published, and read again. */
+export interface PublishSample {
+  readonly title: string;
+  /** What has to be there first. */
+  readonly before?: readonly HostedRequest[];
+  readonly request: HostedRequest;
+  /** The same under the same name and version, with other bytes: a conflict. Absent: it may be replaced. */
+  readonly other?: HostedRequest;
+  /** What the same request comes to a second time; default: nothing new, as what was said is true already. */
+  readonly again?: 'conflict';
+  /** Raw paths at which published bytes are read, and the bytes. */
+  readonly files: Readonly<Record<string, Uint8Array>>;
+  /** Raw paths of documents that are there afterwards and were not before; those that always are, in `always`. */
+  readonly documents: readonly (string | ExampleRequest)[];
+  readonly always?: readonly (string | ExampleRequest)[];
+  /** Takes it away again, so that nothing of it is left. Absent: that can't be done with a request. */
+  readonly undo?: readonly HostedRequest[];
+}
+
 export interface Samples {
   /** By route id: at least one for each. */
   readonly examples: Readonly<Record<string, readonly (string | ExampleRequest)[]>>;
   readonly documents: readonly DocumentSample[];
+  /** At least one where the format has a route that changes something. */
+  readonly publish?: readonly PublishSample[];
 }
 
 export const base = 'http://[2001:db8::1]:5273/tools/acme/repo';
@@ -140,6 +162,7 @@ function pathsIn(intent: Intent): string[] {
     case 'upload':
       return intent.target ? [intent.target.path] : [];
     case 'change':
+    case 'credentials':
     case 'answer':
       return [];
   }
@@ -489,6 +512,123 @@ function describeWithhold(
   });
 }
 
+function asRequest(request: string | ExampleRequest): HostedRequest {
+  return typeof request === 'string' ? { path: request } : request;
+}
+
+function describePublishing(format: Format, router: Router, sample: PublishSample): void {
+  const { before = [], request, other, files, documents, always = [], undo } = sample;
+
+  async function published(): Promise<FakeView> {
+    const view = fakeView();
+    for (const one of [...before, request]) await ask(format, view, one);
+    return view;
+  }
+
+  async function textsOf(view: FakeView, requests = [...documents, ...always]): Promise<string[]> {
+    const bodies = await Promise.all(requests.map((one) => ask(format, view, asRequest(one))));
+    return bodies.map(({ body }) => textOf(body));
+  }
+
+  describe(`publishing ${sample.title}`, () => {
+    it('is asked for the right to', async () => {
+      const view = fakeView();
+      for (const one of before) await ask(format, view, one);
+      const { needed, change } = await ask(format, view, request);
+      expect(needed).toContain('publish');
+      for (const { path } of change?.put ?? []) expect(isSafePath(path), path).toBe(true);
+    });
+
+    it('makes its files readable, byte for byte', async () => {
+      const view = await published();
+      for (const [path, bytes] of Object.entries(files)) {
+        const { body } = await ask(format, view, { path });
+        expect(Buffer.from(body.bytes).equals(Buffer.from(bytes)), path).toBe(true);
+      }
+    });
+
+    it.each([1, 7, 1000])('is the same in pieces of %d bytes', async (pieces) => {
+      const view = fakeView();
+      for (const one of before) await ask(format, view, one);
+      await ask(format, view, { ...request, pieces });
+      expect(await textsOf(view)).toEqual(await textsOf(await published()));
+    });
+
+    it('makes documents whose links are there, with the digests that they tell', async () => {
+      const view = await published();
+      for (const one of documents) {
+        const { intent, body } = await ask(format, view, asRequest(one));
+        expect(body.bytes.length).toBeGreaterThan(0);
+        if (intent.kind !== 'document') continue;
+        const { type, path } = intent;
+        const rendered = type.render?.(intent, view);
+        if (!rendered) throw new Error('it was there a moment ago');
+        expect(rendered.bytes.length).toBeLessThanOrEqual(type.limit);
+        expect(textOf(type.render?.(intent, view)), 'a second time').toBe(textOf(rendered));
+        const origin: Origin = { url: `http://hosted.invalid/${path}`, path, headers: rendered.headers ?? {} };
+        for (const link of type.links?.(type.decode(rendered.bytes, origin), origin) ?? []) {
+          if (link.digests === undefined && link.url === undefined) continue;
+          const found = intentOf(router, 'GET', `/${encodePath(link.path)}`);
+          const entry = view.entry(link.at ?? (found?.intent.kind === 'artifact' ? found.intent.path : link.path));
+          expect(entry, link.path).toBeDefined();
+          expect(entry?.digests, link.path).toEqual(expect.arrayContaining([...(link.digests ?? [])]));
+          if (link.size !== undefined) expect(entry?.size, link.path).toBe(link.size);
+        }
+      }
+    });
+
+    it('is all that its documents tell of', async () => {
+      const view = fakeView();
+      for (const one of documents) expect(await problemOf(ask(format, view, asRequest(one)))).toBe('not_found');
+      for (const one of always) expect(await problemOf(ask(format, view, asRequest(one)))).toBe('');
+    });
+
+    it('a second time changes nothing', async () => {
+      const view = await published();
+      const texts = await textsOf(view);
+      const problem = await problemOf(ask(format, view, request));
+      expect(problem).toBe(sample.again ?? '');
+      if (problem !== '') expect(await textsOf(view)).toEqual(texts);
+      for (const [path, bytes] of Object.entries(files)) {
+        expect(Buffer.from((await ask(format, view, { path })).body.bytes).equals(Buffer.from(bytes))).toBe(true);
+      }
+    });
+
+    if (other) {
+      it('with other bytes is a conflict', async () => {
+        const view = await published();
+        const texts = await textsOf(view);
+        expect(await problemOf(ask(format, view, other))).toBe('conflict');
+        expect(await textsOf(view)).toEqual(texts);
+      });
+    }
+
+    it('is not half a request', async () => {
+      const bytes = Buffer.from(request.body ?? '');
+      for (const length of [0, 1, Math.floor(bytes.length / 2), bytes.length - 1]) {
+        if (length < 0 || length >= bytes.length) continue;
+        const view = fakeView();
+        for (const one of before) await ask(format, view, one);
+        const revision = view.changedAt;
+        const problem = await problemOf(ask(format, view, { ...request, body: bytes.subarray(0, length) }));
+        // Bytes without a frame can't be told from fewer of them.
+        if (problem === '') expect(files, `${length} bytes`).toContainEqual(bytes);
+        else expect(view.changedAt).toBe(revision);
+      }
+    });
+
+    if (undo) {
+      it('can be undone, and then only be done again with the same bytes', async () => {
+        const view = await published();
+        for (const one of undo) expect((await ask(format, view, one)).needed).toContain('delete');
+        for (const path of Object.keys(files)) expect(await problemOf(ask(format, view, { path }))).toBe('not_found');
+        if (other) expect(await problemOf(ask(format, view, other))).toBe('conflict');
+        expect(await problemOf(ask(format, view, request))).toBe('');
+      });
+    }
+  });
+}
+
 export function conformance(format: Format, samples: Samples): void {
   const router = compileRoutes(format.routes);
   describe(`the format ${format.id}`, () => {
@@ -512,5 +652,6 @@ export function conformance(format: Format, samples: Samples): void {
     describeRoutes(format, router, samples);
     describeProblems(format);
     for (const sample of samples.documents) describeDocument(format, router, sample);
+    for (const sample of samples.publish ?? []) describePublishing(format, router, sample);
   });
 }
