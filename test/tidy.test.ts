@@ -16,7 +16,7 @@ const run = promisify(execFile);
  */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: [],
-  codecs: [],
+  codecs: ['core'],
   'formats/*': ['core', 'codecs'],
   'formats/load.ts': ['core', 'formats/*'],
   store: ['core'],
@@ -39,6 +39,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Where a library from the npm registry may be imported: a part, or one file of it. */
 const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
+  '@fastify/busboy': ['codecs'],
   '@keyv/redis': ['store/index.ts'],
   '@koa/router': ['http'],
   fflate: ['codecs'],
