@@ -133,6 +133,11 @@ export interface Artifact {
   readonly kind: 'artifact';
   readonly path: string;
   readonly name?: string;
+  /**
+   * Further names that the path may be about, which it does not tell apart (a group's and an artifact's). Whoever claims or
+   * owns one of them is asked alone, too.
+   */
+  readonly otherNames?: readonly string[];
   readonly version?: string;
   /**
    * Default `immutable`. `revalidate`: upstream is asked again when the time to live is over. `described`: what
@@ -179,6 +184,11 @@ export interface Document {
   readonly type: DocumentType<unknown>;
   readonly path: string;
   readonly name?: string;
+  /**
+   * Further names that the path may be about, which it does not tell apart (a group's and an artifact's). Whoever claims or
+   * owns one of them is asked alone, too; what is rendered may look at them as well.
+   */
+  readonly otherNames?: readonly string[];
   readonly version?: string;
   /** Which projection the client asked for, e.g. `abbreviated`, `version:1.2.3`. Default: `''`. */
   readonly variant?: string;
