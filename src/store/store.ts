@@ -2,12 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { publish } from '../core/events.ts';
+import type { OpenJournal } from '../core/journal.ts';
 import type { OpenStage } from '../core/staging.ts';
 import { type Blobs, StoredBlobs } from './blobs.ts';
 import { codeOf, type Disk, disk as realDisk } from './disk.ts';
 import { DiskObjects } from './disk-objects.ts';
 import { type Entries, type KeyedEntry, StoredEntries } from './entries.ts';
 import { Health } from './health.ts';
+import type { Hosting } from './hosting.ts';
 import { type Index, openIndex } from './index.ts';
 import { indexFolder } from './layout.ts';
 import { BlobScan } from './scan.ts';
@@ -15,6 +17,7 @@ import { type SavedBlob, Space } from './space.ts';
 import { StagedFile } from './staged-file.ts';
 import { StagingArea } from './staging-area.ts';
 import { Turns } from './turns.ts';
+import { StoredUploads, type Uploads } from './uploads.ts';
 
 export interface StoreOptions {
   /** Folder, created if absent. */
@@ -45,6 +48,7 @@ export interface Store {
   /** By namespace: lower-case letters, digits, `-`, `_`. A sha256 digest anywhere in a value of `derived` keeps that blob from being collected. */
   facts<T>(namespace: string): Facts<T>;
   readonly stage: OpenStage;
+  readonly uploads: Uploads;
   /** `bytes` counts evicted files until they are deleted. */
   usage(): {
     readonly bytes: number;
@@ -82,6 +86,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     blobs: store.blobs,
     entries: store.entries,
     stage: store.stage,
+    uploads: store.uploads,
+    openJournal: (options) => store.openJournal(options),
+    hosting: (repository, options) => store.hosting(repository, options),
     facts: (namespace) => store.facts(namespace),
     usage: () => store.usage(),
     health: () => store.health(),
@@ -113,6 +120,7 @@ class OpenedStore implements Store {
   readonly blobs: StoredBlobs;
   readonly entries: Entries;
   readonly stage: OpenStage;
+  readonly uploads: StoredUploads;
   readonly #options: StoreOptions;
   readonly #disk: Disk;
   readonly #area: StagingArea;
@@ -142,6 +150,14 @@ class OpenedStore implements Store {
     this.stage = ({ expectedSize }) => this.#openStage(expectedSize ?? 0);
     const parts = { objects, space: this.#space, health: this.#health, clock, stage: this.stage };
     this.blobs = new StoredBlobs({ ...parts, turns: new Turns() });
+    this.uploads = new StoredUploads({
+      root: options.path,
+      disk,
+      health: this.#health,
+      clock,
+      reserve: (bytes) => this.#space.reserve(bytes),
+      adopt: (...args) => this.blobs.adopt(...args),
+    });
     this.entries = new StoredEntries({ objects, records: records.entries(index), health: this.#health });
     this.#scan = new BlobScan({ objects, space: this.#space });
   }
@@ -152,6 +168,7 @@ class OpenedStore implements Store {
     const complete = await this.#takeCompleteness();
     await this.#scan.fromIndex(records.blobs(this.#index));
     await this.#index.flush();
+    await this.uploads.start().catch((error) => publish('fault', { where: 'uploads', error }));
     if (complete) this.#space.trim();
     else this.#scan.start();
     this.#space.announce();
@@ -159,6 +176,12 @@ class OpenedStore implements Store {
 
   facts<T>(namespace: string): Facts<T> {
     return records.facts<T>(this.#index, namespace);
+  }
+
+  openJournal: OpenJournal = () => Promise.reject(new Error('not built yet'));
+
+  hosting(): Promise<Hosting> {
+    return Promise.reject(new Error('not built yet'));
   }
 
   usage(): ReturnType<Store['usage']> {
