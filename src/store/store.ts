@@ -48,6 +48,9 @@ export interface Store {
   /** By namespace: lower-case letters, digits, `-`, `_`. A sha256 digest anywhere in a value of `derived` keeps that blob from being collected. */
   facts<T>(namespace: string): Facts<T>;
   readonly stage: OpenStage;
+  readonly openJournal: OpenJournal;
+  /** What is published in a repository (`org/name`); one for all who ask. `overwrites` is as it was last told. */
+  hosting(repository: string, options: { readonly overwrites: boolean }): Promise<Hosting>;
   readonly uploads: Uploads;
   /** `bytes` counts evicted files until they are deleted. */
   usage(): {
@@ -180,7 +183,7 @@ class OpenedStore implements Store {
 
   openJournal: OpenJournal = () => Promise.reject(new Error('not built yet'));
 
-  hosting(): Promise<Hosting> {
+  hosting(_repository: string, _options: { readonly overwrites: boolean }): Promise<Hosting> {
     return Promise.reject(new Error('not built yet'));
   }
 
