@@ -7,10 +7,12 @@ import { type Path, type PlacedMistake, printPath, withoutCredentials } from './
 import {
   type Config,
   type ConfigFile,
+  type IssuerConfig,
   type NestedSourceConfig,
   type OrgConfig,
   type RepositoryConfig,
   type ServerConfig,
+  type SignInConfig,
   type SourceConfig,
   type UpstreamConfig,
   upstreamSchema,
@@ -18,7 +20,7 @@ import {
 import { type Environment, readText, type SourceTree } from './source.ts';
 import { guess, hint } from './suggest.ts';
 import { type Listen, parseBlock } from './units.ts';
-import { npmRegistry, wellKnown } from './well-known.ts';
+import { npmRegistry, wellKnown, wellKnownIssuers } from './well-known.ts';
 
 type UpstreamFile = ConfigFile['upstreams'][string];
 type RepositoryFile = ConfigFile['orgs'][string]['repositories'][string];
@@ -70,19 +72,25 @@ export async function resolveConfig(
           resolveRepository(settings, name, repository, upstreams, options, complain),
         ]),
       ),
-      access: org.access.map(({ who, may, repositories, names }) => ({
+      users: usersOf(org),
+      projects: projectsOf(org),
+      access: org.access.map(({ who, may, repositories, names, claims }) => ({
         who,
         may,
         ...(repositories && { repositories }),
         ...(names && { names }),
+        ...(claims && { claims }),
       })),
     };
+    checkProjects(name, org, complain);
     checkAccess(name, org, names.repositories, complain);
-    notes.push(...accessNotes(name, org));
+    notes.push(...accessNotes(name, org, file.issuers));
   }
   const repositories = repositoriesOf(orgs);
   checkNesting(repositories, names, complain);
   const hosts = resolveHosts(file.hosts, names, complain);
+  const issuers = resolveIssuers(file.issuers, complain);
+  const signIn = resolveSignIn(file, complain);
   if (repositories.size === 0 && mistakes.length === 0) {
     notes.push('there is no repository; add one under orgs.NAME.repositories');
   }
@@ -99,6 +107,8 @@ export async function resolveConfig(
       hosts,
       upstreams,
       orgs,
+      issuers,
+      ...(signIn && { signIn }),
       documents: {
         threads: file.documents.threads,
         inlineBytes: file.documents.inlineBytes,
@@ -440,6 +450,9 @@ function checkAccess(
       const problem = whoProblem(who, Object.keys(teams));
       if (problem !== undefined) complain(['orgs', org, 'access', index, 'who', place], problem);
     }
+    if (rule.claims && !rule.who.every((who) => who.startsWith('ci:'))) {
+      complain(['orgs', org, 'access', index, 'claims'], 'only CI jobs have claims; write a rule of its own for `ci:`');
+    }
   }
 }
 
@@ -452,13 +465,119 @@ function whoProblem(who: string, teams: readonly string[]): string | undefined {
   return `"${who}" is none of ${kinds.join(', ')}${guess(who, ['everyone', 'members'])}`;
 }
 
-function accessNotes(name: string, org: ConfigFile['orgs'][string]): string[] {
-  const open = org.access.filter((rule) => rule.who.includes('everyone') && rule.may.includes('read'));
-  return Object.keys(org.repositories)
-    .filter((repository) => !open.some((rule) => rule.repositories?.includes(repository) ?? true))
-    .map(
-      (repository) => `${name}/${repository}: no access rule lets everyone read, and this release knows no one else`,
-    );
+function accessNotes(name: string, org: ConfigFile['orgs'][string], issuers: ConfigFile['issuers']): string[] {
+  const nobody = Object.keys(org.repositories)
+    .filter((repository) => !org.access.some((rule) => rule.repositories?.includes(repository) ?? true))
+    .filter(() => Object.keys(org.projects).length === 0)
+    .map((repository) => `${name}/${repository}: no access rule is about it, so nobody may read it`);
+  const unknown = org.access
+    .flatMap(({ who }) => who.map((one) => /^ci:([^:]+):/.exec(one)?.[1]))
+    .filter((issuer) => issuer !== undefined && !Object.hasOwn(issuers, issuer));
+  return [
+    ...nobody,
+    ...[...new Set(unknown)].map(
+      (issuer) => `${name}: a rule is about CI jobs of issuer "${issuer}", which is none of issuers:`,
+    ),
+  ];
+}
+
+type OrgFile = ConfigFile['orgs'][string];
+
+function usersOf({ users }: OrgFile): OrgConfig['users'] {
+  return Object.fromEntries(
+    Object.entries(users).map(([name, { service, password }]) => [
+      name,
+      { service, ...(password !== undefined && { password }) },
+    ]),
+  );
+}
+
+function projectsOf({ projects }: OrgFile): OrgConfig['projects'] {
+  return Object.fromEntries(
+    Object.entries(projects).map(([name, { visibility, source, members, packages }]) => {
+      const { read, publish, delete: remove, admin } = members;
+      return [
+        name,
+        {
+          visibility,
+          ...(source !== undefined && { source }),
+          members: {
+            ...(read && { read }),
+            ...(publish && { publish }),
+            ...(remove && { delete: remove }),
+            ...(admin && { admin }),
+          },
+          packages,
+        },
+      ];
+    }),
+  );
+}
+
+function checkProjects(org: string, { projects, teams }: OrgFile, complain: Complain): void {
+  for (const [name, { packages, members }] of Object.entries(projects)) {
+    const at: Path = ['orgs', org, 'projects', name];
+    for (const [index, pattern] of packages.entries()) {
+      if (/^[^:]+:.+$/.test(pattern)) continue;
+      complain([...at, 'packages', index], "is no REPOSITORY-PATTERN:NAME-PATTERN, such as 'npm:@acme/shop-*'");
+    }
+    for (const [action, list] of Object.entries(members)) {
+      for (const [index, who] of (list ?? []).entries()) {
+        const problem = whoProblem(who, Object.keys(teams));
+        if (problem !== undefined) complain([...at, 'members', action, index], problem);
+      }
+    }
+  }
+}
+
+function resolveIssuers(issuers: ConfigFile['issuers'], complain: Complain): Config['issuers'] {
+  const found: Record<string, IssuerConfig> = {};
+  for (const [name, { url: given, audience }] of Object.entries(issuers)) {
+    const path: Path = ['issuers', name];
+    const text = given ?? (Object.hasOwn(wellKnownIssuers, name) ? wellKnownIssuers[name] : undefined);
+    if (text === undefined) {
+      complain(
+        path,
+        `needs a url, because it is none of the well-known issuers${hint(name, Object.keys(wellKnownIssuers))}`,
+      );
+      continue;
+    }
+    const url = issuerAddress(text, given === undefined ? path : [...path, 'url'], complain);
+    if (url) found[name] = { url, audiences: typeof audience === 'string' ? [audience] : (audience ?? []) };
+  }
+  return found;
+}
+
+/** It is compared letter by letter with what tokens say, so nothing is added or taken away. */
+function issuerAddress(text: string, path: Path, complain: Complain): string | undefined {
+  const url = webAddress(text, path, complain);
+  if (!url) return undefined;
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    complain(path, 'is not https, so anybody on the way could answer for the issuer');
+    return undefined;
+  }
+  return text;
+}
+
+function resolveSignIn({ signIn, orgs }: ConfigFile, complain: Complain): SignInConfig | undefined {
+  if (!signIn) return undefined;
+  const issuer = issuerAddress(signIn.issuer, ['signIn', 'issuer'], complain);
+  if (!Object.hasOwn(orgs, signIn.org)) {
+    complain(['signIn', 'org'], `there is no org "${signIn.org}"${hint(signIn.org, Object.keys(orgs))}`);
+  }
+  if (issuer === undefined) return undefined;
+  return {
+    issuer,
+    clientId: signIn.clientId,
+    ...(signIn.clientSecret !== undefined && { clientSecret: signIn.clientSecret }),
+    org: signIn.org,
+    scopes: signIn.scopes,
+    userClaim: signIn.userClaim,
+    groupsClaim: signIn.groupsClaim,
+    teams: Object.fromEntries(
+      Object.entries(signIn.teams).map(([group, teams]) => [group, typeof teams === 'string' ? [teams] : teams]),
+    ),
+  };
 }
 
 interface Named {

@@ -16,6 +16,9 @@ export interface Config {
   /** The ones that some repository uses and the ones the file names. */
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   readonly orgs: Readonly<Record<string, OrgConfig>>;
+  /** Whose ID tokens CI jobs may show, by the name that rules use. */
+  readonly issuers: Readonly<Record<string, IssuerConfig>>;
+  readonly signIn?: SignInConfig;
   readonly documents: DocumentsConfig;
   readonly log: LogConfig;
   readonly metrics: { readonly enabled: boolean };
@@ -87,10 +90,46 @@ export interface UpstreamConfig {
   };
 }
 
+export interface IssuerConfig {
+  /** As it stands in `iss`. */
+  readonly url: string;
+  /** What `aud` may say besides this server's own name. */
+  readonly audiences: readonly string[];
+}
+
+export interface SignInConfig {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecret?: string;
+  readonly org: string;
+  readonly scopes: readonly string[];
+  readonly userClaim: string;
+  readonly groupsClaim: string;
+  /** Group to teams; empty: a group is the team of its name. */
+  readonly teams: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface UserConfig {
+  readonly service: boolean;
+  /** In clear, or a hash as Larder writes it. */
+  readonly password?: string;
+}
+
+export interface ProjectConfig {
+  readonly visibility: 'public' | 'internal' | 'private';
+  readonly source?: string;
+  /** As in rules. */
+  readonly members: Readonly<Partial<Record<'read' | 'publish' | 'delete' | 'admin', readonly string[]>>>;
+  /** `REPOSITORY-PATTERN:NAME-PATTERN`. */
+  readonly packages: readonly string[];
+}
+
 export interface OrgConfig {
   /** Of everything published in its repositories. */
   readonly maxSizeBytes?: number;
   readonly teams: Readonly<Record<string, readonly string[]>>;
+  readonly users: Readonly<Record<string, UserConfig>>;
+  readonly projects: Readonly<Record<string, ProjectConfig>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;
   readonly access: readonly AccessRule[];
 }
@@ -153,6 +192,8 @@ export interface AccessRule {
   readonly repositories?: readonly string[];
   /** Package name patterns; absent: all names. */
   readonly names?: readonly string[];
+  /** What the ID token of a CI job has to say, by claim; patterns. */
+  readonly claims?: Readonly<Record<string, string>>;
 }
 
 export interface DocumentsConfig {
@@ -484,6 +525,45 @@ const accessSchema = z.strictObject({
     .describe('`read`, `publish`, `delete`, `admin`.'),
   repositories: z.array(text('repository name')).optional().describe('Only in these repositories of the org.'),
   names: z.array(text('name pattern')).optional().describe("Only packages with these names, such as '@acme/*'."),
+  claims: z
+    .record(z.string(), text('pattern'))
+    .optional()
+    .describe('For `ci:` only: what the ID token has to say besides, such as `ref: refs/heads/main`. All must match.'),
+});
+
+const whoList = z.array(text('everyone, members, team:NAME, user:NAME or ci:ISSUER:PATTERN'));
+
+const userSchema = z.strictObject({
+  service: flag(false).describe('An account for a machine: it never signs in with a browser.'),
+  password: text()
+    .optional()
+    .describe('For clients and people that sign in with one. Write it as a reference to a secret, or as a hash of it.'),
+});
+
+const projectSchema = z.strictObject({
+  visibility: z
+    .enum(['public', 'internal', 'private'])
+    .prefault('private')
+    .meta({ title: 'public, internal or private' })
+    .describe(
+      'Who may read its packages: `public` everyone, `internal` members of the org, `private` its own members.',
+    ),
+  source: text('URL')
+    .optional()
+    .describe('Its source repository, such as https://git.example.com/acme/shop: packages that name it belong to it.'),
+  members: z
+    .strictObject({
+      read: whoList.optional().describe('May read its packages.'),
+      publish: whoList.optional().describe('May publish and read them.'),
+      delete: whoList.optional().describe('May delete and read them.'),
+      admin: whoList.optional().describe('May do everything with them.'),
+    })
+    .prefault({})
+    .describe('Who belongs to it, written as in `who` of a rule.'),
+  packages: z
+    .array(text('REPOSITORY-PATTERN:NAME-PATTERN'))
+    .prefault([])
+    .describe("Packages that belong to it whatever they say themselves, such as 'npm:@acme/shop-*'."),
 });
 
 const orgSchema = z.strictObject({
@@ -491,12 +571,46 @@ const orgSchema = z.strictObject({
     .record(z.string(), z.array(text('user')))
     .prefault({})
     .describe('Team names and their members.'),
+  users: z
+    .record(
+      z.string().regex(/^[\w.@+-]{1,100}$/, { error: 'is no user name: letters, digits, "-", ".", "_", "@", "+"' }),
+      userSchema,
+    )
+    .prefault({})
+    .describe('Users and service accounts that are in no team, or have a password.'),
+  projects: nameRecord(projectSchema)
+    .prefault({})
+    .describe('Source projects: their packages follow their visibility and members instead of the rules.'),
   repositories: nameRecord(repositorySchema).prefault({}).describe('Repositories by name; reached at `/ORG/NAME/`.'),
   maxSize: size().optional().describe('What may be published in all its repositories together; more is refused.'),
   access: z
     .array(accessSchema)
     .prefault([])
     .describe('Who may do what. Rules add up; nothing is allowed that no rule allows.'),
+});
+
+const issuerSchema = z.strictObject({
+  url: text('URL').optional().describe('As it stands in its tokens. May be left out for a well-known name.'),
+  audience: z
+    .union([text('audience'), z.array(text('audience'))], { error: 'needs an audience or a list of them' })
+    .optional()
+    .describe("What tokens may be made out for, besides this server's own address."),
+});
+
+const signInSchema = z.strictObject({
+  issuer: text('URL').describe('OpenID Connect provider.'),
+  clientId: text().describe('As the provider knows Larder. The redirect address is PUBLIC-URL/ui/login/callback.'),
+  clientSecret: text()
+    .optional()
+    .describe('Write it as a reference to a secret. Without it Larder is a public client.'),
+  org: text('org').describe('Whose members those who sign in become.'),
+  scopes: z.array(text('scope')).prefault(['openid', 'profile', 'email']).describe('What is asked for.'),
+  userClaim: text('claim').prefault('preferred_username').describe('Claim with the name of the user.'),
+  groupsClaim: text('claim').prefault('groups').describe('Claim that lists the groups.'),
+  teams: z
+    .record(z.string(), z.union([text('team'), z.array(text('team'))]))
+    .prefault({})
+    .describe('Which group is which team. Without it a group is the team of its name.'),
 });
 
 /** The whole file. */
@@ -518,6 +632,12 @@ export const fileSchema = z.strictObject({
     .prefault({})
     .describe('Other registries by name. Adds to the well-known names, or overrides their settings.'),
   orgs: nameRecord(orgSchema).prefault({}).describe('Organisations: who shares repositories and rules.'),
+  issuers: nameRecord(issuerSchema)
+    .prefault({})
+    .describe(
+      'OpenID Connect issuers whose ID tokens CI jobs may show instead of a secret, by the name in `ci:` rules.',
+    ),
+  signIn: signInSchema.optional().describe('Sign-in of people with a browser through OpenID Connect.'),
   documents: z
     .strictObject({
       threads: count(1, 0, 64).describe('Worker threads for big documents, so that they hold up nobody else. 0: none.'),

@@ -46,6 +46,13 @@ export const wellKnown: Readonly<Record<string, WellKnown>> = {
   cran: { url: 'https://cran.r-project.org', format: 'cran' },
 };
 
+/** Issuers of ID tokens for CI jobs, by the names that configurations use. */
+export const wellKnownIssuers: Readonly<Record<string, string>> = {
+  github: 'https://token.actions.githubusercontent.com',
+  gitlab: 'https://gitlab.com',
+  buildkite: 'https://agent.buildkite.com',
+};
+
 export interface Address {
   readonly url: string;
   /** In words, for `larder check`. */

@@ -611,7 +611,7 @@ orgs: { acme: { repositories: { npm: { format: npm, sources: [{ remote: npmjs }]
 `);
   expect(config.notes).toEqual([
     expect.stringMatching(/^upstream a: its credentials travel unencrypted/),
-    expect.stringMatching(/^acme\/npm: no access rule lets everyone read/),
+    expect.stringMatching(/^acme\/npm: no access rule is about it/),
   ]);
 });
 
