@@ -7,6 +7,8 @@ export const quarantinePrefix = 'quarantine';
 /** Unreferenced blobs that `collect` took out, until the next run finds them still unmissed. */
 export const trashPrefix = 'trash/v1/sha256';
 export const indexFolder = 'index';
+/** Uploads that come in several requests. */
+export const uploadsFolder = 'uploads/v1';
 
 /** Two levels of folders keep each of them small. */
 function spread(prefix: string, hex: string, suffix = ''): string {

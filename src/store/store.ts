@@ -171,9 +171,9 @@ class OpenedStore implements Store {
     const complete = await this.#takeCompleteness();
     await this.#scan.fromIndex(records.blobs(this.#index));
     await this.#index.flush();
-    await this.uploads.start().catch((error) => publish('fault', { where: 'uploads', error }));
     if (complete) this.#space.trim();
     else this.#scan.start();
+    await this.uploads.start().catch((error) => publish('fault', { where: 'uploads', error }));
     this.#space.announce();
   }
 
