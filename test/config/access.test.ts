@@ -92,7 +92,7 @@ signIn:
     [
       'an issuer that anybody on the way could answer for',
       'issuers: { mine: { url: http://ci.example.com } }',
-      'issuers.mine.url: is not https',
+      'issuers.mine.url: "http://ci.example.com" is not https',
     ],
     [
       'claims of people',
@@ -102,7 +102,7 @@ signIn:
     [
       'a package of a project without its repository',
       "orgs: { acme: { projects: { shop: { packages: ['@acme/*'] } } } }",
-      'orgs.acme.projects.shop.packages[0]: is no REPOSITORY-PATTERN:NAME-PATTERN',
+      'orgs.acme.projects.shop.packages[0]: "@acme/*" is no REPOSITORY-PATTERN:NAME-PATTERN',
     ],
     [
       'a team in a project that there is not',
