@@ -1,6 +1,10 @@
 /** Puts the parts together; with main.ts and site.ts the only place that knows them all. */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { Tinypool } from 'tinypool';
+import { createAccess } from './access/access.ts';
+import { readOrCreateKey } from './access/keys.ts';
+import type { AccessSettings } from './access/settings.ts';
 import type { Config } from './config/schema.ts';
 import { createServer, type HttpServer } from './http/server.ts';
 import { createCompute } from './pipeline/compute.ts';
@@ -12,6 +16,7 @@ import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
 import { createUpstreams } from './upstream/client.ts';
 import { createDownloads } from './upstream/download.ts';
+import { createPlainFetch } from './upstream/plain-fetch.ts';
 import { version } from './version.ts';
 
 export interface Larder {
@@ -81,7 +86,16 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     memoryBytes: config.documents.memoryBytes,
     keepAboveBytes: config.documents.inlineBytes,
   });
-  const siteParts = { store, upstreams, downloads, compute, now };
+  const plain = createPlainFetch();
+  const access = await createAccess({
+    settings: accessSettings(config),
+    openJournal: store.openJournal,
+    facts: store.facts('access'),
+    sealingKey: await readOrCreateKey(join(config.storage.path, 'keys/sealing')),
+    fetch: plain.fetch,
+    now,
+  });
+  const siteParts = { store, upstreams, downloads, compute, access, now };
   let site: Site = await buildSite(config, siteParts);
 
   const server: HttpServer = createServer({
@@ -89,7 +103,19 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     via,
     now,
     addresses: () => site,
-    context: { derived, now, optionsOf: (repository) => site.optionsOf(repository) },
+    access,
+    context: {
+      access,
+      derived,
+      now,
+      blobs: store.blobs,
+      stage: store.stage,
+      uploads: store.uploads,
+      optionsOf: (repository) => site.optionsOf(repository),
+      hostingOf: (repository) => site.hostingOf(repository),
+      roomFor: (repository) => site.roomFor(repository),
+      repository: (id) => site.repositories.get(id),
+    },
     readiness: () => {
       const { usable, writable, reason } = store.health();
       return { ready: usable, caching: writable, ...(reason === undefined ? {} : { reason }) };
@@ -100,6 +126,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
   return {
     listen: () => server.listen(),
     async reload(next) {
+      await access.update(accessSettings(next));
       site = await buildSite(next, siteParts);
       server.forget();
     },
@@ -110,9 +137,14 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         downloads.documents.drain(config.server.drainMs),
       ]);
       await upstreams.close();
+      await plain.close();
       await pool?.close();
       await store.close();
       metrics?.stop();
     },
   };
+}
+
+function accessSettings({ orgs, issuers, signIn }: Config): AccessSettings {
+  return { orgs, issuers, signIn };
 }

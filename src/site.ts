@@ -1,19 +1,23 @@
 /** What a configuration describes: upstreams and repositories, built anew when it is reloaded. Store, downloads and server outlive it. */
 
 import { createHash } from 'node:crypto';
-import type { AccessRule, Config, RepositoryConfig, SourceConfig, UpstreamConfig } from './config/schema.ts';
+import type { Config, HostedSourceConfig, RepositoryConfig, SourceConfig, UpstreamConfig } from './config/schema.ts';
+import type { Access } from './core/access.ts';
 import type { Format } from './core/format.ts';
 import type { TakedownPolicy } from './core/freshness.ts';
-import type { Repository } from './core/repository.ts';
+import { type Repository, stampOf } from './core/repository.ts';
 import { compileRoutes } from './core/route.ts';
-import type { Source } from './core/source.ts';
+import type { Asking, Source } from './core/source.ts';
 import { loadFormat } from './formats/load.ts';
 import { findArtifact, findDigest, holderOf } from './pipeline/artifact.ts';
 import type { Compute } from './pipeline/compute.ts';
 import { gather } from './pipeline/document.ts';
 import { createOrigins } from './pipeline/origins.ts';
+import { readable } from './pipeline/readable.ts';
+import { createHosted } from './sources/hosted.ts';
 import { createNested } from './sources/nested.ts';
 import { createRemote } from './sources/remote.ts';
+import type { Hosting } from './store/hosting.ts';
 import type { Store } from './store/store.ts';
 import type { Upstream, Upstreams } from './upstream/client.ts';
 import type { Downloads } from './upstream/download.ts';
@@ -31,6 +35,7 @@ export interface SiteParts {
   readonly upstreams: Upstreams;
   readonly downloads: { readonly artifacts: Downloads; readonly documents: Downloads };
   readonly compute: Compute;
+  readonly access: Access;
   readonly now: () => number;
 }
 
@@ -38,11 +43,16 @@ export interface Site {
   readonly repositories: ReadonlyMap<string, Repository>;
   readonly hosts: Readonly<Record<string, string>>;
   readonly optionsOf: (repository: Repository) => Readonly<Record<string, unknown>>;
+  /** What is published in a repository, if anything can be. */
+  readonly hostingOf: (repository: Repository) => Hosting | undefined;
+  /** Bytes that may still be published in it. */
+  readonly roomFor: (repository: Repository) => number;
 }
 
 export async function buildSite(config: Config, parts: SiteParts): Promise<Site> {
   const repositories = new Map<string, Repository>();
   const options = new Map<string, Readonly<Record<string, unknown>>>();
+  const hostings = new Map<string, Hosting>();
   const opened = new Map<string, Upstream>();
   const open = (settings: UpstreamConfig): Upstream => {
     const known = opened.get(settings.name) ?? parts.upstreams.open(settings);
@@ -51,10 +61,12 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
   };
 
   async function build(org: string, name: string, settings: RepositoryConfig): Promise<void> {
-    const { teams, access } = config.orgs[org] ?? { teams: {}, access: [] };
     const plain = await loadFormat(settings.format);
     const format = plain.configure?.(settings.options) ?? plain;
     const id = `${org}/${name}`;
+    const hosted = settings.sources.find((source) => source.kind === 'hosted');
+    const hosting = hosted && (await parts.store.hosting(id, { overwrites: hosted.overwrite }));
+    if (hosting) hostings.set(id, hosting);
     options.set(id, settings.options);
     repositories.set(id, {
       id,
@@ -62,25 +74,44 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
       name,
       format,
       router: compileRoutes(format.routes),
-      sources: settings.sources.map((source) => sourceOf(source, settings, format)),
+      sources: settings.sources.map((source) => sourceOf(source, id, settings, format)),
       partial: settings.partial,
-      access: access as readonly AccessRule[],
-      teams,
+      maxFileBytes: settings.maxArtifactSizeBytes,
+      ...(hosting ? { linkOf: hosting.sourceOf } : {}),
       policy: [],
       origins: createOrigins(),
       epoch: createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16),
     });
   }
 
-  function sourceOf(source: SourceConfig, settings: RepositoryConfig, format: Format): Source {
+  function sourceOf(source: SourceConfig, id: string, settings: RepositoryConfig, format: Format): Source {
     switch (source.kind) {
       case 'remote':
         return remoteOf(source, settings, format);
       case 'repository':
         return nestedOf(source.repository, spelled(source.claims, format));
       case 'hosted':
-        throw new Error('Hosted sources are not part of this release.');
+        return hostedOf(source, id, format);
     }
+  }
+
+  const named = (id: string) => (): Repository => {
+    const repository = repositories.get(id);
+    if (!repository) throw new Error(`There is no repository ${id}.`);
+    return repository;
+  };
+
+  function hostedOf(source: HostedSourceConfig, id: string, format: Format): Source {
+    const hosting = hostings.get(id);
+    if (!hosting) throw new Error(`Nothing was opened to publish to in ${id}.`);
+    return createHosted({
+      claims: spelled(source.claims, format),
+      merge: spelled(source.merge, format),
+      hosting,
+      store: parts.store,
+      repository: named(id),
+      now: parts.now,
+    });
   }
 
   function remoteOf(
@@ -115,32 +146,68 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
   }
 
   function nestedOf(id: string, claims: readonly string[]): Source {
-    const inner = (): Repository => {
-      const repository = repositories.get(id);
-      if (!repository) throw new Error(`There is no repository ${id}.`);
-      return repository;
+    const inner = named(id);
+    /** As the reader may read it; `undefined`: not at all. */
+    const seen = (name: string | undefined, { reader }: Asking): Repository | undefined => {
+      if (!reader) return inner();
+      return name === undefined || reader.mayRead(inner(), name) ? readable(inner(), name, reader) : undefined;
     };
     return createNested({
       id,
-      claims,
+      // Whatever is claimed further in is claimed here, or this list would ask outside for it.
+      claims: () => [...claims, ...inner().sources.flatMap((source) => source.claims)],
+      ready: async () => {
+        await parts.access.ready(inner().org);
+        for (const { ready } of inner().sources) await ready?.();
+      },
+      owns: (name) => inner().sources.some((source) => source.owns?.(name)),
+      stamp: (name) => {
+        if (!parts.access.isCurrent(inner().org)) return undefined;
+        return stampOf(inner().sources, { name });
+      },
       artifact: async (want, asking) => {
-        const found = await findArtifact(inner(), want, asking);
+        const repository = seen(want.name, asking);
+        const found = repository && (await findArtifact(repository, want, asking));
         if (found instanceof Error) throw found;
         return found;
       },
-      digest: (want, algorithm, asking) => findDigest(inner(), want, algorithm, asking),
+      digest: async (want, algorithm, asking) => {
+        const repository = seen(want.name, asking);
+        return repository && findDigest(repository, want, algorithm, asking);
+      },
       holds: async (want) => (await holderOf(inner(), want)) !== undefined,
       answersFor: (namespace) => inner().sources.some((source) => source.answersFor?.(namespace) ?? true),
       documents: async (want, asking) => {
-        const { found, offline } = await gather(inner(), want, asking);
+        const repository = seen(want.name, asking);
+        if (!repository) return [];
+        const { found, offline } = await gather(repository, want, asking);
         if (found.length === 0 && offline) throw offline;
         return found;
       },
     });
   }
 
+  function roomFor({ id, org }: Repository): number {
+    const settings = config.orgs[org];
+    const own = settings?.repositories[id.slice(org.length + 1)]?.sources.find((source) => source.kind === 'hosted');
+    const used = (hosting: Hosting | undefined): number => hosting?.usage().bytes ?? 0;
+    const inOrg = [...hostings]
+      .filter(([one]) => one.startsWith(`${org}/`))
+      .reduce((sum, [, one]) => sum + used(one), 0);
+    return Math.min(
+      (own?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - used(hostings.get(id)),
+      (settings?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - inOrg,
+    );
+  }
+
   for (const [org, { repositories: inOrg }] of Object.entries(config.orgs)) {
     for (const [name, settings] of Object.entries(inOrg)) await build(org, name, settings);
   }
-  return { repositories, hosts: config.hosts, optionsOf: ({ id }) => options.get(id) ?? {} };
+  return {
+    repositories,
+    hosts: config.hosts,
+    optionsOf: ({ id }) => options.get(id) ?? {},
+    hostingOf: ({ id }) => hostings.get(id),
+    roomFor,
+  };
 }

@@ -74,6 +74,22 @@ export interface Events {
   /** A document now names another digest for bytes kept as immutable; the first bytes stay. */
   contradiction: { repository: string; path: string; kept: string; told: string };
   'document.derived': { format: string; type: string; durationMs: number; where: 'inline' | 'worker'; bytes: number };
+  /** Something was published, changed or taken away; on disk. */
+  'hosted.change': {
+    /** `org/name`. */
+    repository: string;
+    format: string;
+    /** `publish`, `delete`, `admin`, `promote`, … */
+    action: string;
+    name: string;
+    versions: readonly string[];
+    /** Of the object in the repository's journal. */
+    number: number;
+    /** `nameOfIdentity`. */
+    by: string;
+    /** That were added. */
+    bytes: number;
+  };
   'store.size': { bytes: number; entries: number };
   'store.evicted': { digest: string; bytes: number };
   /** The disk or the budget refuses new bytes; answers are streamed unstored until it clears. */

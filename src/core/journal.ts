@@ -35,7 +35,11 @@ export interface Journal<C> {
    * rejects with, and nothing is written. `undefined`: there is nothing to write. Changes of different `turn` may share an
    * object; those of the same `turn` see each other.
    */
-  append(turn: string, signature: Signature, make: () => C | undefined | Promise<C | undefined>): Promise<Written<C> | undefined>;
+  append(
+    turn: string,
+    signature: Signature,
+    make: () => C | undefined | Promise<C | undefined>,
+  ): Promise<Written<C> | undefined>;
   /** What was written, newest first, from before an object's number (default: the end). */
   history(before?: number): AsyncIterable<Written<C>>;
 }

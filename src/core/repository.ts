@@ -13,9 +13,10 @@ export interface Repository {
   readonly sources: readonly Source[];
   /** Whether the remaining sources may answer while one is silent. */
   readonly partial: 'refuse' | 'allow';
-  readonly access: readonly AccessRule[];
-  /** The organisation's teams, by name. */
-  readonly teams: Readonly<Record<string, readonly string[]>>;
+  /** Bytes; a longer file is refused, whoever sends it. */
+  readonly maxFileBytes: number;
+  /** URL of the source project that a package published here names itself. */
+  readonly linkOf?: (name: string) => string | undefined;
   readonly policy: readonly PolicyRule[];
   /** Which source had something of a group last. */
   readonly origins: Origins;
@@ -37,6 +38,8 @@ export interface AccessRule {
   /** Patterns with `*`; absent: all. */
   readonly repositories?: readonly string[];
   readonly names?: readonly string[];
+  /** What the issuer of a CI job's identity has to say of it, by claim; patterns with `*`, all of which must match. */
+  readonly claims?: Readonly<Record<string, string>>;
 }
 
 /** Which versions may be seen and taken. No kinds of rule exist yet; the gate does. */
@@ -45,12 +48,30 @@ export interface PolicyRule {
   refuses(facts: VersionFacts, nowMs: number): Refusal | undefined;
 }
 
-/** The sources that may be asked for a name: those that claim it, if any does, else those without a say in it. */
-export function sourcesFor(sources: readonly Source[], name: string | undefined): readonly Source[] {
-  if (name === undefined) return sources;
-  const owners = sources.filter((source) => source.claims.some((pattern) => matchesName(pattern, name)));
-  return owners.length > 0 ? owners : sources;
+/** What a question is about; the names that its path does not tell apart. */
+export interface About {
+  readonly name?: string | undefined;
+  readonly otherNames?: readonly string[] | undefined;
 }
+
+export function namesOf({ name, otherNames = [] }: About): readonly string[] {
+  return name === undefined ? otherNames : [name, ...otherNames];
+}
+
+/**
+ * The sources that may be asked about something: those that claim it, if any does; among them those that it was published in,
+ * if there are such. Whoever may not be asked is not asked on any route.
+ */
+export function sourcesFor(sources: readonly Source[], about: About): readonly Source[] {
+  const names = namesOf(about);
+  if (names.length === 0) return sources;
+  const claiming = sources.filter((source) => names.some((name) => claims(source, name)));
+  const candidates = claiming.length > 0 ? claiming : sources;
+  const owners = candidates.filter((source) => names.some((name) => source.owns?.(name)));
+  return owners.length > 0 ? owners : candidates;
+}
+
+const claims = (source: Source, name: string): boolean => source.claims.some((pattern) => matchesName(pattern, name));
 
 /** The repository with only those sources that hold what is called by this registry's name. */
 export function within(repository: Repository, namespace: string): Repository {
@@ -60,7 +81,29 @@ export function within(repository: Repository, namespace: string): Repository {
 
 /** Whether some source keeps this name to itself. */
 export function isClaimed(sources: readonly Source[], name: string): boolean {
-  return sources.some((source) => source.claims.some((pattern) => matchesName(pattern, name)));
+  return sources.some((source) => claims(source, name) || (source.owns?.(name) ?? false));
+}
+
+/** Whether there may be names here that nobody outside is to hear of. */
+export const hasPrivateNames = (sources: readonly Source[]): boolean =>
+  sources.some((source) => source.claims.length > 0 || source.owns !== undefined);
+
+/**
+ * What the sources are at, as far as answers about this name go; `undefined` when one of them may have news. Two equal ones
+ * mean that an answer made from what is published here is still right.
+ */
+export function stampOf(sources: readonly Source[], about: About): string | undefined {
+  const names = namesOf(about);
+  let all = '';
+  for (const { stamp } of sources) {
+    if (!stamp) continue;
+    for (const name of names.length > 0 ? names : [undefined]) {
+      const one = stamp(name);
+      if (one === undefined) return undefined;
+      all += `${one} `;
+    }
+  }
+  return all;
 }
 
 const compiled = new Map<string, RegExp>();

@@ -101,6 +101,13 @@ export interface Source {
   ready?(): Promise<void>;
   /** Whether the name is this source's own, so that no other is asked for it. After `ready`. */
   owns?(name: string): boolean;
+  /** What is told of a document without a name is only what its reader may see, one package at a time. */
+  readonly filters?: boolean;
+  /**
+   * Changes whenever what would be answered for the name may have changed without anybody asking; cheap. `undefined`: there
+   * may be news, so ask. Absent: only what is answered knows.
+   */
+  stamp?(name: string | undefined): string | undefined;
   /** Whether it holds what a mirror's client calls by this registry's name (`docker.io`). Absent: it holds anything. */
   answersFor?(namespace: string): boolean;
   /** `undefined`: not here. Trouble is thrown as a Problem. */

@@ -12,7 +12,7 @@ import type { FoundArtifact } from '../core/source.ts';
 import type { Answer } from '../pipeline/answer.ts';
 import { type HandleContext, type Handled, handle } from '../pipeline/handle.ts';
 import { type Base, createBase } from './base.ts';
-import { readBody } from './body.ts';
+import { readBody, streamBody } from './body.ts';
 import { codingFor } from './coding.ts';
 import { type HotAnswer, HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
 import { requestIdOf } from './request-id.ts';
@@ -85,7 +85,8 @@ export function createServer(options: ServerOptions): HttpServer {
   const settings = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
-    requestTimeout: limits.requestTimeoutMs,
+    // Bodies are watched where they are read: a large one may take as long as something comes.
+    requestTimeout: 0,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     // How late the limits above may be noticed.
     connectionsCheckingInterval: Math.min(5_000, Math.ceil(limits.headersTimeoutMs / 4)),
@@ -270,7 +271,14 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         tokenUrl: `${base}/token`,
         ...(namespace === undefined ? {} : { namespace }),
         coding,
-        body: () => readBody(ctx.req, ctx.res, options.limits.bodyBytes),
+        origin: base,
+        body: () =>
+          readBody(ctx.req, ctx.res, {
+            limitBytes: options.limits.bodyBytes,
+            idleMs: options.limits.requestTimeoutMs,
+            totalMs: options.limits.requestTimeoutMs,
+          }),
+        stream: (limitBytes) => streamBody(ctx.req, ctx.res, { limitBytes, idleMs: options.limits.requestTimeoutMs }),
       },
       (route) => {
         course.route = route;
@@ -378,8 +386,6 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
   };
   if (retry !== undefined) headers['retry-after'] = String(retry);
   if (course.outcome === 'negative' || course.outcome === 'offline') headers['x-larder-cache'] = course.outcome;
-  // A body that was not read to its end would be taken for the next request.
-  if (!req.complete && req.httpVersionMajor === 1) headers.connection = 'close';
   res.writeHead(body?.status ?? problem.status, headers);
   course.tally.firstByteAt = performance.now();
   if (req.method === 'HEAD') res.end();
@@ -387,6 +393,27 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
     course.tally.bytesSent += bytes.byteLength;
     res.end(bytes);
   }
+  if (!req.complete && req.httpVersionMajor === 1) readOut(req);
+}
+
+/** Of a body that nobody wants. */
+const unwantedBytes = 64 * 1024 * 1024;
+const unwantedMs = 15_000;
+
+/**
+ * A client that is still sending reads no answer, and none at all once the connection is closed before it is done: what is
+ * left of the body is read and thrown away, for a while.
+ */
+function readOut(req: IncomingMessage): void {
+  const { socket } = req;
+  const from = socket.bytesRead;
+  const until = performance.now() + unwantedMs;
+  const timer = setInterval(() => {
+    if (req.complete || socket.destroyed) clearInterval(timer);
+    else if (socket.bytesRead - from > unwantedBytes || performance.now() > until) socket.destroy();
+  }, 250);
+  timer.unref();
+  req.resume();
 }
 
 function outcomeOf({ code }: Problem): Outcome {

@@ -15,7 +15,7 @@ const longestFormBytes = 64 * 1024;
 export function tokenRoutes(now: () => number): Router {
   const router = new Router();
   const answer = async (ctx: Context): Promise<void> => {
-    if (ctx.method === 'POST') await readBody(ctx.req, ctx.res, longestFormBytes);
+    if (ctx.method === 'POST') await readBody(ctx.req, ctx.res, { limitBytes: longestFormBytes, idleMs: 10_000 });
     ctx.set('cache-control', 'no-store');
     ctx.body = {
       token: anonymousPass,

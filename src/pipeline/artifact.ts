@@ -12,7 +12,7 @@ const maxProbes = 8;
 
 /** The first source that has the bytes already. */
 export async function holderOf(repository: Repository, want: Artifact): Promise<Source | undefined> {
-  for (const source of sourcesFor(repository.sources, want.name)) {
+  for (const source of sourcesFor(repository.sources, want)) {
     if (await source.holds?.(want)) return source;
   }
   return undefined;
@@ -27,7 +27,7 @@ export async function findArtifact(
   want: Artifact,
   asking: Asking,
 ): Promise<FoundArtifact | Problem | undefined> {
-  const sources = sourcesFor(repository.sources, want.name);
+  const sources = sourcesFor(repository.sources, want);
   if (sources.length > 1 && (want.freshness ?? 'immutable') === 'immutable') {
     // Bytes that never change and are here need nobody's word, whoever might have something under their name by now.
     const holder = await holderOf(repository, want);
@@ -95,7 +95,7 @@ export async function findDigest(
   const held = await holder?.digest?.(want, algorithm, asking);
   if (held) return held;
   let trouble: Problem | undefined;
-  for await (const source of candidates(repository, sourcesFor(repository.sources, want.name), want, {
+  for await (const source of candidates(repository, sourcesFor(repository.sources, want), want, {
     ...asking,
     head: true,
   })) {

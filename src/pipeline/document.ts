@@ -20,7 +20,7 @@ interface Gathered {
  * One that had no such document when it was last heard changes nothing by being away, as long as another has it.
  */
 export async function gather(repository: Repository, want: Document, asking: Asking): Promise<Gathered> {
-  const sources = sourcesFor(repository.sources, want.name);
+  const sources = sourcesFor(repository.sources, want);
   const found: FoundDocument[] = [];
   let offline: Problem | undefined;
   let trouble: Problem | undefined;

@@ -2,7 +2,7 @@
 
 import type { Forward } from '../core/format.ts';
 import { isTrouble, Problem } from '../core/problem.ts';
-import { isClaimed, type Repository, sourcesFor } from '../core/repository.ts';
+import { hasPrivateNames, isClaimed, type Repository, sourcesFor } from '../core/repository.ts';
 import type { Asking, ForwardCall } from '../core/source.ts';
 import type { Answer } from './answer.ts';
 import type { Request } from './handle.ts';
@@ -18,7 +18,7 @@ export async function answerForward(
 ): Promise<Answer> {
   const call = await callOf(repository, want, request);
   let trouble: Problem | undefined;
-  for (const source of call ? sourcesFor(repository.sources, want.name) : []) {
+  for (const source of call ? sourcesFor(repository.sources, want) : []) {
     if (!call || !source.forward) continue;
     try {
       const reply = await source.forward(want, call, asking);
@@ -66,7 +66,7 @@ async function callOf(repository: Repository, want: Forward, request: Request): 
     if (value !== undefined) headers[name] = value;
   }
   const body = await request.body();
-  if (!repository.sources.some(({ claims }) => claims.length > 0)) return { method, headers, body };
+  if (!hasPrivateNames(repository.sources)) return { method, headers, body };
   const open = want.redact?.(body, request.headers['content-encoding'], (name) => isClaimed(repository.sources, name));
   if (!open) return undefined;
   delete headers['content-encoding'];

@@ -1,19 +1,22 @@
 /** The order of things: identify, match, authorise, run. Nothing else decides it. */
 import { createHash } from 'node:crypto';
-import { identify } from '../access/identify.ts';
-import { mayDo, mayKnow } from '../access/rules.ts';
 import { hexOf } from '../core/digest.ts';
 import type { Outcome } from '../core/events.ts';
-import type { Call, Identity, Intent, Route } from '../core/format.ts';
+import type { Call, Change, Identity, Intent, Route, Upload } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
-import { type Action, type Repository, within } from '../core/repository.ts';
+import { type About, type Action, type Repository, stampOf, within } from '../core/repository.ts';
 import type { Asking } from '../core/source.ts';
+import type { Hosting } from '../store/hosting.ts';
 import type { Answer } from './answer.ts';
 import { answerArtifact, findDigest } from './artifact.ts';
+import { answerChange, answerOf, type ChangeContext } from './change.ts';
 import type { Coding } from './derive.ts';
 import { answerDocument, type DocumentContext, notHere } from './document.ts';
 import { answerExcerpt } from './excerpt.ts';
 import { answerForward } from './forward.ts';
+import { identityOf } from './identity.ts';
+import { readable } from './readable.ts';
+import { answerUpload, type UploadContext } from './upload.ts';
 
 export interface Request {
   readonly id: string;
@@ -24,6 +27,8 @@ export interface Request {
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Public URL of the repository, no trailing slash. */
   readonly base: string;
+  /** Public URL of the server, no trailing slash. */
+  readonly origin: string;
   /** Public URL at which registry tokens are handed out. */
   readonly tokenUrl: string;
   /** The registry that a mirror's client means. */
@@ -32,6 +37,11 @@ export interface Request {
   readonly coding: Coding;
   /** The body, read to its end; throws `too_large` above the limit. */
   readonly body: () => Promise<Uint8Array>;
+  /**
+   * The body as it comes. One that says that it is longer is refused before it is asked for; throws `too_large` and
+   * `request_timeout`.
+   */
+  readonly stream: (limitBytes: number) => AsyncIterable<Uint8Array>;
 }
 
 export interface Handled {
@@ -42,13 +52,16 @@ export interface Handled {
   readonly repeatable: boolean;
 }
 
-export interface HandleContext extends DocumentContext {
+export interface HandleContext extends DocumentContext, ChangeContext, UploadContext {
   readonly optionsOf: (repository: Repository) => Readonly<Record<string, unknown>>;
+  /** What is published in a repository, if anything can be. */
+  readonly hostingOf: (repository: Repository) => Hosting | undefined;
 }
 
 interface Matched {
   readonly route: Route;
   readonly intent: Intent;
+  readonly call: Call;
 }
 
 /** Told as soon as it is known, so that a failure is counted under its route. */
@@ -60,22 +73,88 @@ export async function handle(
   request: Request,
   noted: Noted,
 ): Promise<Handled> {
-  const identity = identify(repository.format, request.headers);
-  refuseStrangers(repository, identity, request);
-  const { route, intent } = match(repository, request);
-  const asked = narrowed(repository, request.namespace);
+  const { access } = context;
+  await makeReady(context, repository);
+  const identity = await identityOf(access, repository, request.headers);
+  const matched = match(repository, request);
+  if (matched instanceof Problem || matched.intent.kind !== 'credentials')
+    refuseStrangers(context, repository, identity, request);
+  if (matched instanceof Problem) throw matched;
+  const { route, intent, call } = matched;
   noted(route.id);
-  const name = nameOf(intent);
-  authorise(repository, identity, intent, name, request);
-  const plain = await run(context, asked, request, identity, intent);
+  const about = aboutOf(intent);
+  const { name } = about;
+  authorise(context, repository, identity, intent, name, request);
+  const reader = access.readerOf(identity);
+  const asked = readable(narrowed(repository, request.namespace), name, reader);
+  const stamp = stampOf(repository.sources, about);
+  const plain = await challenged(repository, request, identity, intent, () =>
+    run({ context, repository: asked, whole: repository, request, identity, call }, intent),
+  );
   const due = intent.kind === 'artifact' || intent.kind === 'document' ? intent.headers : undefined;
-  const answer = { ...plain, headers: { ...repository.format.headers, ...plain.headers, ...due } };
+  const answer = {
+    ...plain,
+    headers: { ...repository.format.headers, ...plain.headers, ...due, ...cachingFor(repository, identity, plain) },
+    ...(plain.keepUntil === undefined ? {} : { keepWhile: keepWhile(context, repository, about, stamp, plain) }),
+  };
   return {
     answer,
     route: route.id,
     ...(name === undefined ? {} : { name }),
     repeatable: identity.kind === 'anonymous',
   };
+}
+
+/** What was published, or said about rights, in another process is known from here on. */
+async function makeReady({ access }: HandleContext, { org, sources }: Repository): Promise<void> {
+  if (!access.isCurrent(org)) await access.ready(org);
+  for (const { ready } of sources) if (ready) await ready();
+}
+
+/** A remembered answer is for everybody, as long as neither what is published nor who may read it has changed. */
+function keepWhile(
+  { access }: HandleContext,
+  { org, sources }: Repository,
+  about: About,
+  stamp: string | undefined,
+  plain: Answer,
+): () => boolean {
+  if (stamp === '') {
+    // Nothing is published here, and whoever may read a mirror could read it a moment ago.
+    return plain.keepWhile ?? (() => true);
+  }
+  return () =>
+    stamp !== undefined && (plain.keepWhile?.() ?? true) && access.isCurrent(org) && stampOf(sources, about) === stamp;
+}
+
+/** What only some may read is in nobody's shared cache (RFC 9111, 3.5). */
+function cachingFor(
+  { sources }: Repository,
+  identity: Identity,
+  { headers }: Answer,
+): Readonly<Record<string, string>> {
+  const differs = sources.some(({ filters }) => filters);
+  if (!differs && identity.kind === 'anonymous') return {};
+  const caching = headers['cache-control'];
+  const vary = headers.vary === undefined ? 'authorization' : `${headers.vary}, authorization`;
+  if (identity.kind === 'anonymous' || caching === undefined || caching === 'no-store') return { vary };
+  return { vary, 'cache-control': `private, ${caching.replace(/^public, /, '')}` };
+}
+
+/** Whoever has shown nothing may be asked who they are, also when that is found out late. */
+async function challenged<T>(
+  repository: Repository,
+  request: Request,
+  identity: Identity,
+  intent: Intent,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== 'unauthorized' || error.headers['www-authenticate']) throw error;
+    throw unauthorized(repository, request, identity, actionOf(intent), aboutOf(intent).name, error.message);
+  }
 }
 
 /** To the sources that hold what a mirror's client calls by that name; a name that is not known is nobody's. */
@@ -89,8 +168,14 @@ function narrowed(repository: Repository, namespace: string | undefined): Reposi
   );
 }
 
-function refuseStrangers(repository: Repository, identity: Identity, request: Request): void {
-  if (mayKnow(repository, identity)) return;
+function refuseStrangers(
+  { access }: HandleContext,
+  repository: Repository,
+  identity: Identity,
+  request: Request,
+): void {
+  if (identity.rejected !== undefined) throw unauthorized(repository, request, identity, 'read');
+  if (access.mayKnow(repository, identity)) return;
   if (identity.kind === 'anonymous') throw unauthorized(repository, request, identity, 'read');
   throw new Problem('not_found', `There is no repository ${repository.id} here.`);
 }
@@ -101,6 +186,7 @@ function unauthorized(
   identity: Identity,
   action: Action,
   name?: string,
+  message?: string,
 ): Problem {
   const challenge = repository.format.auth.challenge({
     base,
@@ -109,14 +195,15 @@ function unauthorized(
     ...(name === undefined ? {} : { name }),
     ...(identity.presented ? { rejected: true } : {}),
   });
-  return new Problem(
-    'unauthorized',
-    `${repository.id} asks for credentials: add a token for ${base}/ to your client's settings.`,
-    { headers: { 'www-authenticate': challenge } },
-  );
+  const said =
+    identity.rejected ??
+    message ??
+    `${repository.id} asks for credentials${identity.presented ? ', and those that were shown are not known here' : ''}: add a token for ${base}/ to your client's settings.`;
+  return new Problem('unauthorized', said, { headers: { 'www-authenticate': challenge } });
 }
 
-function match(repository: Repository, request: Request): Matched {
+/** The problem is returned: whether a stranger may hear of it is for others to say. */
+function match(repository: Repository, request: Request): Matched | Problem {
   const reading = request.method === 'GET' || request.method === 'HEAD';
   const headers = reading ? { accept: request.headers.accept } : request.headers;
   const found = repository.router.find(request.method, request.rawPath, (route, params): Matched | undefined => {
@@ -128,25 +215,25 @@ function match(repository: Repository, request: Request): Matched {
       base: request.base,
     };
     const intent = route.intent(call);
-    return intent && { route, intent };
+    return intent && { route, intent, call };
   });
   if (!found) {
-    throw new Problem(
+    return new Problem(
       'not_found',
       `${request.method} ${request.rawPath} is no address of ${repository.format.id} in ${repository.id}.`,
     );
   }
   if ('allow' in found) {
-    throw new Problem('method_not_allowed', `${request.method} is not possible here; ${found.allow.join(', ')} is.`, {
+    return new Problem('method_not_allowed', `${request.method} is not possible here; ${found.allow.join(', ')} is.`, {
       headers: { allow: found.allow.join(', ') },
     });
   }
   return found;
 }
 
-function nameOf(intent: Intent): string | undefined {
-  if (intent.kind === 'answer') return undefined;
-  return intent.kind === 'checksum' || intent.kind === 'excerpt' ? intent.of.name : intent.name;
+function aboutOf(intent: Intent): About {
+  if (intent.kind === 'answer' || intent.kind === 'credentials') return {};
+  return intent.kind === 'checksum' || intent.kind === 'excerpt' ? intent.of : intent;
 }
 
 /** What may be done follows from the kind of intent, so no format can forget it. */
@@ -158,6 +245,7 @@ function actionOf(intent: Intent): Action {
     case 'excerpt':
     case 'forward':
     case 'answer':
+    case 'credentials':
       return 'read';
     case 'change':
       return intent.action;
@@ -167,20 +255,28 @@ function actionOf(intent: Intent): Action {
 }
 
 function authorise(
+  { access }: HandleContext,
   repository: Repository,
   identity: Identity,
   intent: Intent,
   name: string | undefined,
   request: Request,
 ): void {
+  if (intent.kind === 'answer' || intent.kind === 'credentials') return;
   const action = actionOf(intent);
-  if (mayDo(repository, identity, action, name)) return;
-  if (intent.kind === 'answer') return;
+  if (access.mayDo(repository, identity, action, name)) return;
+  // What the body or the answer names is judged one by one, once it is known.
+  const later = intent.kind === 'change' || intent.kind === 'document' || intent.kind === 'forward';
+  if (name === undefined && later && access.mayDoSome(repository, identity, action)) return;
   if (identity.kind === 'anonymous') throw unauthorized(repository, request, identity, action, name);
-  if (action !== 'read' && mayDo(repository, identity, 'read', name)) {
+  const mayRead =
+    name === undefined
+      ? access.mayDoSome(repository, identity, 'read')
+      : access.mayDo(repository, identity, 'read', name);
+  if (action !== 'read' && mayRead) {
     throw new Problem(
       'forbidden',
-      `${identity.name ?? 'You'} may read ${name ?? 'this'} in ${repository.id}, but not ${action} it.`,
+      `${identity.name ?? 'You'} may read ${name ?? 'this'} in ${repository.id}, but not ${action} it${identity.token ? ', at least not with this token' : ''}.`,
     );
   }
   throw new Problem('not_found', `${name ?? wanted(intent)} is not in ${repository.id}.`);
@@ -188,16 +284,23 @@ function authorise(
 
 const wanted = (intent: Intent): string => ('path' in intent ? intent.path : 'This');
 
-async function run(
-  context: HandleContext,
-  repository: Repository,
-  request: Request,
-  identity: Identity,
-  intent: Intent,
-): Promise<Answer> {
+interface Run {
+  readonly context: HandleContext;
+  /** With the sources that may be asked. */
+  readonly repository: Repository;
+  /** With all of them. */
+  readonly whole: Repository;
+  readonly request: Request;
+  readonly identity: Identity;
+  readonly call: Call;
+}
+
+async function run(about: Run, intent: Intent): Promise<Answer> {
+  const { context, repository, request, identity, call } = about;
   const head = request.method === 'HEAD';
   const { via } = request.headers;
-  const plain = { requestId: request.id, ...(via === undefined ? {} : { via }) };
+  const reader = context.access.readerOf(identity);
+  const plain = { requestId: request.id, reader, ...(via === undefined ? {} : { via }) };
   const asking = { ...plain, ...(head ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':
@@ -212,7 +315,7 @@ async function run(
         asking: plain,
       });
     case 'checksum':
-      return answerChecksum(context, repository, request, intent, asking);
+      return answerChecksum(about, intent, asking);
     case 'excerpt':
       return answerExcerpt(repository, intent, asking, context.now);
     case 'forward':
@@ -220,33 +323,37 @@ async function run(
     case 'answer': {
       if (intent.challenges && !identity.presented) throw unauthorized(repository, request, identity, 'read');
       const body = typeof intent.body === 'function' ? intent.body(identity) : intent.body;
-      return {
-        status: body.status ?? 200,
-        headers: { 'cache-control': 'no-store', ...body.headers },
-        outcome: 'answered',
-        body: { kind: 'bytes', bytes: body.bytes },
-      };
+      return { ...answerOf(body), outcome: 'answered' };
+    }
+    case 'credentials': {
+      const ask = intent.ask(call, request.method === 'GET' ? new Uint8Array() : await request.body());
+      const outcome = await context.access.credentials(repository.org, identity, ask, request.origin);
+      return { ...answerOf(intent.reply(outcome, call)), outcome: 'answered' };
     }
     case 'change':
+      return answerChange(context, about.whole, hostingFor(about, intent), intent, { ...request, call }, identity);
     case 'upload':
-      throw new Problem(
-        'method_not_allowed',
-        `${repository.id} has no hosted source, so nothing can be published to it.`,
-        {
-          headers: { allow: 'GET, HEAD' },
-        },
-      );
+      return answerUpload(context, about.whole, hostingFor(about, intent), intent, request, identity);
   }
+}
+
+function hostingFor({ context, whole }: Run, _intent: Change | Upload): Hosting {
+  const hosting = context.hostingOf(whole);
+  if (hosting) return hosting;
+  throw new Problem(
+    'method_not_allowed',
+    `${whole.id} has no hosted source, so nothing can be published to it: publish to a repository that has one.`,
+    { headers: { allow: 'GET, HEAD' } },
+  );
 }
 
 /** The digest of whatever the other intent would answer, in hexadecimal. */
 async function answerChecksum(
-  context: HandleContext,
-  repository: Repository,
-  request: Request,
+  about: Run,
   intent: Extract<Intent, { kind: 'checksum' }>,
   asking: Asking,
 ): Promise<Answer> {
+  const { repository, request } = about;
   const { of, algorithm } = intent;
   if (of.kind === 'artifact' && of.checksums) {
     const digest = await findDigest(repository, of, algorithm, asking);
@@ -254,13 +361,7 @@ async function answerChecksum(
     return checksumAnswer(hexOf(digest), 'hit');
   }
   const hash = createHash(intent.algorithm);
-  const inner = await run(
-    context,
-    repository,
-    { ...request, method: 'GET', coding: 'identity' },
-    { kind: 'anonymous' },
-    intent.of,
-  );
+  const inner = await run({ ...about, request: { ...request, method: 'GET', coding: 'identity' } }, intent.of);
   if (inner.body.kind === 'bytes') hash.update(inner.body.bytes);
   else if (inner.body.kind === 'artifact') {
     try {

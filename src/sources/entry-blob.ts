@@ -1,4 +1,6 @@
 /** The bytes an entry points to. */
+import { Problem } from '../core/problem.ts';
+import type { FoundArtifact } from '../core/source.ts';
 import type { OpenBlob } from '../store/blobs.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
@@ -14,4 +16,26 @@ export async function openEntry(store: Store, entry: StoredEntry): Promise<OpenB
   blob.close();
   await store.blobs.quarantine(entry.digest, `${blob.size} bytes instead of ${entry.size}`);
   return undefined;
+}
+
+const pieceBytes = 256 * 1024;
+
+/** What an answer needs of stored bytes; `path` is for the message when they end early. */
+export function bytesOf(
+  blob: OpenBlob,
+  path: string,
+): Pick<FoundArtifact, 'size' | 'read' | 'close'> & { readonly readInto: NonNullable<FoundArtifact['readInto']> } {
+  return {
+    size: blob.size,
+    readInto: (buffer, position) => blob.readInto(buffer, position),
+    async *read(from = 0, to = blob.size) {
+      for (let at = from; at < to; ) {
+        const chunk = await blob.read(at, Math.min(pieceBytes, to - at));
+        if (chunk.byteLength === 0) throw new Problem('internal', `The stored bytes of ${path} end early.`);
+        at += chunk.byteLength;
+        yield chunk;
+      }
+    },
+    close: () => blob.close(),
+  };
 }

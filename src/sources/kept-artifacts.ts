@@ -1,11 +1,10 @@
 /** What is kept of an upstream's artifacts: under which key, with which facts, and as something that can be answered. */
 import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
 import type { Artifact } from '../core/format.ts';
-import { Problem } from '../core/problem.ts';
 import type { FoundArtifact, VersionFacts } from '../core/source.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
-import { openEntry } from './entry-blob.ts';
+import { bytesOf, openEntry } from './entry-blob.ts';
 
 export interface Kept {
   keyOf(want: Artifact): EntryKey;
@@ -50,25 +49,15 @@ export function createKept(store: Store, source: string): Kept {
     if (!blob) return undefined;
     const digest = strongest(entry.digests ?? [entry.digest]);
     return {
+      ...bytesOf(blob, want.path),
       outcome,
-      size: blob.size,
       contentType: entry.contentType ?? 'application/octet-stream',
       ...(digest ? { digest } : {}),
       digests: entry.digests ?? [entry.digest],
       ...(entry.lastModified === undefined ? {} : { lastModified: entry.lastModified }),
       immutable: want.freshness !== 'revalidate',
       checkedAt: entry.checkedAt,
-      readInto: (buffer, position) => blob.readInto(buffer, position),
       touch: () => store.blobs.touch(blob.digest),
-      async *read(from = 0, to = blob.size) {
-        for (let at = from; at < to; ) {
-          const chunk = await blob.read(at, Math.min(256 * 1024, to - at));
-          if (chunk.byteLength === 0) throw new Problem('internal', `The stored bytes of ${want.path} end early.`);
-          at += chunk.byteLength;
-          yield chunk;
-        }
-      },
-      close: () => blob.close(),
     };
   }
 

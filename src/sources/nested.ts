@@ -5,7 +5,10 @@ import type { Asking, FoundArtifact, FoundDocument, Source } from '../core/sourc
 export interface NestedOptions {
   /** `org/name` of the repository that is asked. */
   readonly id: string;
-  readonly claims: readonly string[];
+  readonly claims: () => readonly string[];
+  readonly ready: NonNullable<Source['ready']>;
+  readonly owns: NonNullable<Source['owns']>;
+  readonly stamp: NonNullable<Source['stamp']>;
   /** How a repository answers; its own order, claims and rules apply. */
   readonly artifact: (want: Artifact, asking: Asking) => Promise<FoundArtifact | undefined>;
   readonly digest: NonNullable<Source['digest']>;
@@ -14,6 +17,13 @@ export interface NestedOptions {
   readonly documents: (want: Document, asking: Asking) => Promise<readonly FoundDocument[]>;
 }
 
-export function createNested({ documents, ...same }: NestedOptions): Source {
-  return { ...same, document: documents };
+export function createNested({ claims, documents, ...same }: NestedOptions): Source {
+  return {
+    ...same,
+    get claims() {
+      return claims();
+    },
+    filters: true,
+    document: documents,
+  };
 }
