@@ -49,6 +49,8 @@ export interface ProblemFacts {
   readonly retryAfterSeconds?: number;
   /** The route that was taken, once it is known. */
   readonly route?: string;
+  /** What the format that threw it has to say in its own dialect. JSON. */
+  readonly detail?: unknown;
 }
 
 export interface ProblemOptions {
@@ -56,6 +58,8 @@ export interface ProblemOptions {
   readonly retryAfterSeconds?: number;
   /** Further response headers, such as a challenge. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** For the `problem` function of the format that throws it: what its dialect can say beside code and message. JSON. */
+  readonly detail?: unknown;
   /** The last word of whoever is in trouble was that it has no such thing, and that word would still stand in for another. */
   readonly wasAbsent?: boolean;
 }
@@ -70,12 +74,14 @@ export class Problem extends Error implements ProblemFacts {
   readonly retryAfterSeconds?: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly wasAbsent: boolean;
+  readonly detail?: unknown;
 
   constructor(code: Code, message: string, options: ProblemOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.headers = options.headers ?? {};
     this.wasAbsent = options.wasAbsent ?? false;
+    if (options.detail !== undefined) this.detail = options.detail;
     if (options.retryAfterSeconds !== undefined) this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
