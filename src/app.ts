@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Tinypool } from 'tinypool';
-import { createAccess } from './access/access.ts';
+import { type AccessControl, createAccess } from './access/access.ts';
 import { readOrCreateKey } from './access/keys.ts';
 import type { AccessSettings } from './access/settings.ts';
 import type { Config } from './config/schema.ts';
@@ -20,6 +20,8 @@ import { createPlainFetch } from './upstream/plain-fetch.ts';
 import { version } from './version.ts';
 
 export interface Larder {
+  /** Users, tokens and rights. */
+  readonly access: AccessControl;
   listen(): Promise<{ readonly url: string; readonly port: number }>;
   /** Takes over repositories, upstreams and access rules; what belongs to the process (address, storage, threads) stays. */
   reload(config: Config): Promise<void>;
@@ -124,6 +126,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
   });
 
   return {
+    access,
     listen: () => server.listen(),
     async reload(next) {
       await access.update(accessSettings(next));
