@@ -1,6 +1,8 @@
 /** Documents as NuGet's servers write them, with everything that has to be rewritten, kept or left out. */
 import { createHash } from 'node:crypto';
-import type { DocumentSample, Question } from '../conformance/format.ts';
+import type { DocumentSample, PublishSample, Question } from '../conformance/format.ts';
+import type { HostedRequest } from '../support/hosted-view.ts';
+import { formOf, nuspecOf, type PackageFacts, packageOf, symbolsOf } from '../support/nuget-packages.ts';
 
 export const upstreamHost = 'api.upstream.example';
 export const upstream = `https://${upstreamHost}`;
@@ -441,5 +443,94 @@ export const documents: readonly DocumentSample[] = [
     replies: () => heardAt(`${upstream}/v3-index/repository-signatures/5.0.0/index.json`, bytesOf(signaturesJson)),
     variants: [''],
     wrong: { 'one that says neither yes nor no': bytesOf({ ...signaturesJson, allRepositorySigned: 'yes' }) },
+  },
+];
+
+export const png = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex');
+
+/** With everything that stands beside a package, in the spellings in which packers write it. */
+export const hostedThings: PackageFacts = {
+  id: 'Acme.Things',
+  version: '1.0',
+  dependencies: [{ id: 'Other.Things', range: '1.2.0' }],
+  metadata: [
+    '    <title>Things &amp; more</title>\n    <tags>one, two</tags>\n    <icon>images\\icon.png</icon>\n',
+    '    <readme>docs/Read me.md</readme>\n    <license type="file">LICENSE.txt</license>\n',
+    '    <licenseUrl>https://aka.ms/deprecateLicenseUrl</licenseUrl>\n    <projectUrl>https://example.com/things</projectUrl>\n',
+    '    <repository type="git" url="https://git.example.com/acme/things.git" commit="0123abcd" />\n',
+  ].join(''),
+  files: {
+    'images/icon.png': png,
+    'docs/Read%20me.md': Buffer.from('# Things\n'),
+    'LICENSE.txt': Buffer.from('Do as you like.\n'),
+  },
+};
+
+export function pushOf(bytes: Uint8Array, path = '/v3/package/'): HostedRequest {
+  const { contentType, body } = formOf(bytes);
+  // What stands behind the last boundary is of no account, so that a request without it is no half one.
+  return { method: 'PUT', path, headers: { 'content-type': contentType }, body: body.subarray(0, -2) };
+}
+
+const thingsPackage = packageOf(hostedThings);
+const barePackage = packageOf({ id: 'acme.bare', version: '2.0.0-RC.1' });
+
+const emptyFeed = [
+  '/v3/index.json',
+  '/v3/search?q=',
+  '/v3/autocomplete?q=',
+  '/v2/Search()',
+  '/v3/repository-signatures/index.json',
+];
+
+export const publish: readonly PublishSample[] = [
+  {
+    title: 'a package with all that lies beside it',
+    request: pushOf(thingsPackage),
+    other: pushOf(packageOf({ ...hostedThings, library: Buffer.from('MZ something else') })),
+    again: 'conflict',
+    files: {
+      '/v3/flat/acme.things/1.0.0/acme.things.1.0.0.nupkg': thingsPackage,
+      '/v2/package/Acme.Things/1.0': thingsPackage,
+      '/v3/flat/acme.things/1.0.0/acme.things.nuspec': Buffer.from(nuspecOf(hostedThings)),
+      '/v3/flat/acme.things/1.0.0/icon': png,
+      '/v3/flat/acme.things/1.0.0/readme': Buffer.from('# Things\n'),
+      '/v3/flat/acme.things/1.0.0/license': Buffer.from('Do as you like.\n'),
+    },
+    documents: [
+      '/v3/flat/acme.things/index.json',
+      '/v3/registration/acme.things/index.json',
+      '/v3/registration-gz/acme.things/index.json',
+      '/v3/registration-semver2/acme.things/index.json',
+      '/v3/registration-semver2/acme.things/page/1.0.0/1.0.0.json',
+      '/v3/registration-semver2/acme.things/1.0.0.json',
+      '/v3/autocomplete?id=acme.things',
+      "/v2/FindPackagesById()?id='Acme.Things'",
+      "/v2/Packages(Id='Acme.Things',Version='1.0.0')",
+    ],
+    always: emptyFeed,
+  },
+  {
+    title: 'a package as the body itself, by an address of the second version',
+    request: {
+      method: 'PUT',
+      path: '/api/v2/package/',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: barePackage,
+    },
+    again: 'conflict',
+    files: { '/v3/flat/acme.bare/2.0.0-rc.1/acme.bare.2.0.0-rc.1.nupkg': barePackage },
+    documents: ['/v3/flat/acme.bare/index.json', '/v3/registration-semver2/acme.bare/index.json'],
+    always: emptyFeed,
+  },
+  {
+    title: 'the symbols of a package',
+    before: [pushOf(thingsPackage)],
+    request: pushOf(symbolsOf(hostedThings), '/v3/symbolpackage/'),
+    other: pushOf(symbolsOf({ ...hostedThings, version: '1.0.0.0' }), '/v3/symbolpackage'),
+    again: 'conflict',
+    files: { '/v3/flat/acme.things/1.0.0/acme.things.1.0.0.snupkg': symbolsOf(hostedThings) },
+    documents: [],
+    always: emptyFeed,
   },
 ];

@@ -18,6 +18,10 @@ export interface PackageFacts {
   readonly published?: string;
   /** Bytes of the library, so that a package may be any size. */
   readonly library?: Buffer;
+  /** Further elements of the nuspec's metadata. */
+  readonly metadata?: string;
+  /** Further files by their path. */
+  readonly files?: Readonly<Record<string, Uint8Array>>;
 }
 
 /** Fixed, so that the same facts are the same bytes. */
@@ -25,7 +29,7 @@ const packedAt = '2024-01-01T00:00:00';
 
 const framework = '.NETStandard2.0';
 
-export function nuspecOf({ id, version, dependencies = [] }: PackageFacts): string {
+export function nuspecOf({ id, version, dependencies = [], metadata = '' }: PackageFacts): string {
   const inside = dependencies.map(
     (one) => `        <dependency id="${one.id}" version="${one.range}" exclude="Build,Analyzers" />\n`,
   );
@@ -34,7 +38,7 @@ export function nuspecOf({ id, version, dependencies = [] }: PackageFacts): stri
     '<package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd">\n  <metadata>\n',
     `    <id>${id}</id>\n    <version>${version}</version>\n    <authors>Alice</authors>\n`,
     `    <requireLicenseAcceptance>false</requireLicenseAcceptance>\n    <description>${id} for tests</description>\n`,
-    `    <dependencies>\n      <group targetFramework="${framework}">\n${inside.join('')}      </group>\n    </dependencies>\n`,
+    `    <dependencies>\n      <group targetFramework="${framework}">\n${inside.join('')}      </group>\n    </dependencies>\n${metadata}`,
     '  </metadata>\n</package>\n',
   ].join('');
 }
@@ -56,8 +60,40 @@ export function packageOf(facts: PackageFacts): Buffer {
     [`lib/netstandard2.0/${id}.dll`]: library,
     '[Content_Types].xml': Buffer.from(contentTypes),
     'package/services/metadata/core-properties/0.psmdcp': Buffer.from(coreProperties(facts)),
+    ...facts.files,
   };
   return Buffer.from(zipSync(files, { level: 6, mtime: packedAt }));
+}
+
+/** What `dotnet pack --include-symbols -p:SymbolPackageFormat=snupkg` writes beside it. */
+export function symbolsOf({ id, version }: Pick<PackageFacts, 'id' | 'version'>): Buffer {
+  return packageOf({
+    id,
+    version,
+    library: Buffer.from(`BSJB symbols of ${id} ${version}`),
+    metadata: '    <packageTypes>\n      <packageType name="SymbolsPackage" />\n    </packageTypes>\n',
+  });
+}
+
+export interface PushedForm {
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+/** The form in which NuGet sends a package (PackageUpdateResource, 6.12: `MultipartFormDataContent` of .NET). */
+export function formOf(bytes: Uint8Array, filename = 'package.nupkg'): PushedForm {
+  const boundary = '5b0ba8b6-0f3b-4f0a-9f0f-6d8d0a0c5c1e';
+  const head = [
+    `--${boundary}`,
+    'Content-Type: application/octet-stream',
+    `Content-Disposition: form-data; name=package; filename=${filename}; filename*=utf-8''${filename}`,
+    '',
+    '',
+  ].join('\r\n');
+  return {
+    contentType: `multipart/form-data; boundary="${boundary}"`,
+    body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)]),
+  };
 }
 
 export function sha512Of(bytes: Uint8Array): string {

@@ -5,6 +5,8 @@ export const indexPath = 'v3/index.json';
 export const searchPath = 'v3/search';
 export const autocompletePath = 'v3/autocomplete';
 export const vulnerabilitiesPath = 'v3/vulnerabilities/index.json';
+export const publishPath = 'v3/package';
+export const symbolsPublishPath = 'v3/symbolpackage';
 export const signaturesPath = 'v3/repository-signatures/index.json';
 
 /**
@@ -46,9 +48,13 @@ export function nupkgPath({ id, version }: PackageKey): string {
   return `v3/flat/${id}/${version}/${id}.${version}.nupkg`;
 }
 
-/** Of a file beside the package: its nuspec, icon or readme. */
+/** Of a file beside the package: its nuspec, icon, readme or license. */
 export function besidePath({ id, version }: PackageKey, file: string): string {
   return `v3/flat/${id}/${version}/${file}`;
+}
+
+export function symbolsPath({ id, version }: PackageKey): string {
+  return `v3/flat/${id}/${version}/${id}.${version}.snupkg`;
 }
 
 export function leafPath({ id, version }: PackageKey, hive: Hive = 'registration'): string {

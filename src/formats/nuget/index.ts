@@ -14,6 +14,7 @@ import {
   packageKey,
   registrationPath,
   searchPath,
+  symbolsPath,
   versionsPath,
 } from './address.ts';
 import { escapeXml } from './atom.ts';
@@ -21,6 +22,7 @@ import { jsonBody } from './json.ts';
 import { packageLeaf } from './leaf.ts';
 import { longestNuspecBytes, nuspec } from './nuspec.ts';
 import { idInFilter, isKnownFilter, metadataXml, parameter, readCall, serviceXml, unquoted, whichIn } from './odata.ts';
+import { listing, publishPackage, publishSymbols } from './publish.ts';
 import { keyOf, knowsSemVer2, nameIn, type Query, queryOf } from './query.ts';
 import { registration } from './registration.ts';
 import { locate, serviceIndex } from './resources.ts';
@@ -100,7 +102,7 @@ function readNuspec(call: Call): Artifact | undefined {
 }
 
 /** Pictures and texts beside a package. */
-function readBeside(call: Call, file: 'icon' | 'readme'): Artifact | undefined {
+function readBeside(call: Call, file: 'icon' | 'readme' | 'license'): Artifact | undefined {
   const key = keyIn(call);
   if (!key) return undefined;
   return {
@@ -110,7 +112,7 @@ function readBeside(call: Call, file: 'icon' | 'readme'): Artifact | undefined {
     version: key.version,
     accepts: isNoPage,
     limit: 16 * 1024 * 1024,
-    ...(file === 'readme' ? { contentType: 'text/markdown; charset=utf-8' } : {}),
+    ...(file === 'icon' ? {} : { contentType: `text/${file === 'readme' ? 'markdown' : 'plain'}; charset=utf-8` }),
   };
 }
 
@@ -257,6 +259,50 @@ function odataRoot({ base }: Call): Intent {
   return { kind: 'answer', body: text(serviceXml(escapeXml(base)), 'application/xml;charset=utf-8') };
 }
 
+/** Debuggers' own protocol is not spoken; the package is here for whoever unpacks it. */
+function readSymbols(call: Call): Artifact | undefined {
+  const key = keyIn(call);
+  const file = param(call, 'file').toLowerCase();
+  if (!key || file !== `${key.id}.${key.version}`) return undefined;
+  return {
+    kind: 'artifact',
+    path: symbolsPath(key),
+    name: key.id,
+    version: key.version,
+    contentType: 'application/octet-stream',
+    accepts: isPackageType,
+  };
+}
+
+/** Clients add a slash to where they are told to publish; those of the second version know an address below the source, or the source itself. */
+const publishing: readonly Route[] = [
+  ['push', '/v3/package'],
+  ['v2-push', '/v2/package'],
+  ['v2-push-api', '/api/v2/package'],
+  ['v2-push-source', '/v2'],
+].flatMap(([id = '', path = '']): Route[] => {
+  const key = (make: (key: PackageKey) => Intent) => (call: Call) => {
+    const found = keyIn(call);
+    return found && make(found);
+  };
+  return [
+    { id, method: 'PUT', path, intent: () => publishPackage },
+    { id: `${id}-slash`, method: 'PUT', path: `${path}/`, intent: () => publishPackage },
+    {
+      id: id.replace('push', 'unlist'),
+      method: 'DELETE',
+      path: `${path}/{id}/{version}`,
+      intent: key((at) => listing(at, false)),
+    },
+    {
+      id: id.replace('push', 'relist'),
+      method: 'POST',
+      path: `${path}/{id}/{version}`,
+      intent: key((at) => listing(at, true)),
+    },
+  ];
+});
+
 /** Also matches what is no call, which is what each of them looks at first. */
 const odata = '/v2/{call}';
 
@@ -268,6 +314,13 @@ const routes: readonly Route[] = [
   { id: 'nuspec', method: 'GET', path: '/v3/flat/{id}/{version}/{file}.nuspec', intent: readNuspec },
   { id: 'icon', method: 'GET', path: '/v3/flat/{id}/{version}/icon', intent: (call) => readBeside(call, 'icon') },
   { id: 'readme', method: 'GET', path: '/v3/flat/{id}/{version}/readme', intent: (call) => readBeside(call, 'readme') },
+  {
+    id: 'license',
+    method: 'GET',
+    path: '/v3/flat/{id}/{version}/license',
+    intent: (call) => readBeside(call, 'license'),
+  },
+  { id: 'symbols', method: 'GET', path: '/v3/flat/{id}/{version}/{file}.snupkg', intent: readSymbols },
   { id: 'search', method: 'GET', path: '/v3/search', intent: readSearch },
   { id: 'autocomplete', method: 'GET', path: '/v3/autocomplete', intent: readAutocomplete },
   { id: 'vulnerabilities', method: 'GET', path: '/v3/vulnerabilities/index.json', intent: () => vulnerabilityIndex },
@@ -294,6 +347,9 @@ const routes: readonly Route[] = [
   { id: 'v2-search', method: 'GET', path: odata, intent: readSearchV2 },
   { id: 'v2-count', method: 'GET', path: '/v2/{call}/$count', intent: countSearch },
   { id: 'v2-package', method: 'GET', path: '/v2/package/{id}/{version}', intent: download },
+  ...publishing,
+  { id: 'push-symbols', method: 'PUT', path: '/v3/symbolpackage', intent: () => publishSymbols },
+  { id: 'push-symbols-slash', method: 'PUT', path: '/v3/symbolpackage/', intent: () => publishSymbols },
 ];
 
 /** Codes about which clients say no more than a number, unless they are given a sentence to print. */

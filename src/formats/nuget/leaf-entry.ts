@@ -1,5 +1,14 @@
 /** A version's catalog entry with our addresses in place of upstream's. */
-import { besidePath, type Hive, leafPath, lowerId, nupkgPath, type PackageKey, registrationPath } from './address.ts';
+import {
+  besidePath,
+  type Hive,
+  leafPath,
+  lowerId,
+  nupkgPath,
+  type PackageKey,
+  packageKey,
+  registrationPath,
+} from './address.ts';
 import { isObject, type Json, textOf } from './json.ts';
 import { normalVersion } from './version.ts';
 
@@ -27,7 +36,7 @@ function withoutIds(value: unknown, hive: Hive, base: string): unknown {
 
 const nested = ['dependencyGroups', 'deprecation', 'vulnerabilities', 'packageTypes', 'packageEntries'];
 
-/** Icons and readmes lie beside the package, and are read from there; an address elsewhere stays. */
+/** Icons, readmes and licenses lie beside the package, and are read from there; an address elsewhere stays. */
 export function besideUrls(json: Json, key: PackageKey, base: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [field, file] of [
@@ -40,6 +49,10 @@ export function besideUrls(json: Json, key: PackageKey, base: string): Record<st
     if (id.toLowerCase() !== key.id || normalVersion(version) === undefined) continue;
     found[field] = `${base}/${besidePath({ id: key.id, version: normalVersion(version) ?? '' }, file)}`;
   }
+  // Elsewhere an address that ends like this is a page for people.
+  const [, id, version] = /\/v3\/flat\/([^/]+)\/([^/]+)\/license$/.exec(textOf(json.licenseUrl) ?? '') ?? [];
+  const licensed = packageKey(id ?? '', version ?? '');
+  if (licensed?.id === key.id) found.licenseUrl = `${base}/${besidePath(licensed, 'license')}`;
   return found;
 }
 

@@ -17,6 +17,7 @@ import {
   registrationPath,
   versionsPath,
 } from './address.ts';
+import { renderLeaf } from './hosted.ts';
 import { framed, isObject, type Json, jsonBody, parseObject, textOf } from './json.ts';
 import { hasUnlistedDate } from './leaf-entry.ts';
 import { needsSemVer2 } from './registration.ts';
@@ -209,5 +210,6 @@ export const packageLeaf: DocumentType<PackageLeaf> = {
   obtain,
   decode,
   links,
+  render: renderLeaf,
   encode,
 };

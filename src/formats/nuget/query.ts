@@ -64,8 +64,8 @@ export function keyOf(query: Query): string {
   return key;
 }
 
-/** What upstream is asked, by the key in a path. */
-export function upstreamQuery(path: string): string {
+/** What is asked from the start, by the key in a path. */
+export function questionIn(path: string): Omit<Query, 'skip'> {
   const key = path.slice(path.lastIndexOf('/') + 1);
   const [text, prerelease, semVer2, take, narrowed] = JSON.parse(Buffer.from(key, 'base64url').toString()) as [
     string,
@@ -74,6 +74,12 @@ export function upstreamQuery(path: string): string {
     number,
     Record<string, string>,
   ];
+  return { text, prerelease, semVer2, take, narrowed };
+}
+
+/** The same as upstream is asked it. */
+export function upstreamQuery(path: string): string {
+  const { text, prerelease, semVer2, take, narrowed } = questionIn(path);
   const parameters = new URLSearchParams({
     q: text,
     skip: '0',

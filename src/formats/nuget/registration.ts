@@ -2,6 +2,7 @@
 import type { Body, Document, DocumentType, Heard, Link, Step } from '../../core/format.ts';
 import { type Hive, isHive, leafPath, nupkgPath, pagePath, registrationPath } from './address.ts';
 import { findEntries, findEntry } from './atom.ts';
+import { renderRegistration } from './hosted.ts';
 import { framed, isObject, type Json, jsonBody, objectsOf, parseObject, textOf } from './json.ts';
 import { entryFor, hasUnlistedDate } from './leaf-entry.ts';
 import {
@@ -250,6 +251,7 @@ export const registration: DocumentType<Registration> = {
   decode,
   links,
   merge,
+  render: renderRegistration,
   withhold: (doc, refused) => ({ ...doc, leaves: doc.leaves.filter(({ version }) => !refused(version)) }),
   encode,
 };

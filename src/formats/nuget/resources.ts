@@ -1,8 +1,17 @@
 /** The service index: what upstream says about where it has things, and what we say about ourselves. Never one for the other. */
 import type { DocumentType, UpstreamFacts } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
-import { autocompletePath, indexPath, searchPath, signaturesPath, vulnerabilitiesPath } from './address.ts';
-import { jsonBody, objectsOf, parseObject, textOf } from './json.ts';
+import {
+  autocompletePath,
+  indexPath,
+  publishPath,
+  searchPath,
+  signaturesPath,
+  symbolsPublishPath,
+  vulnerabilitiesPath,
+} from './address.ts';
+import { renderIndex } from './hosted.ts';
+import { type Json, jsonBody, objectsOf, parseObject, textOf } from './json.ts';
 
 /** What is where at upstream: absolute URLs without trailing slash. What it does not offer is absent. */
 export interface Resources {
@@ -14,6 +23,8 @@ export interface Resources {
   readonly vulnerabilities?: string;
   /** The second version of the protocol. */
   readonly gallery?: string;
+  /** Something can be published. Of an upstream that says so it is not true, and then nothing comes of trying. */
+  readonly hosted?: true;
   /** Pages for people, by the type that names them. */
   readonly pages: Readonly<Record<string, string>>;
 }
@@ -57,8 +68,7 @@ const pageTypes = [
 ] as const;
 
 /** By type; of several at one type (nuget.org's search in two regions) the first. */
-function resourcesByType(bytes: Uint8Array, from: string): ReadonlyMap<string, string> {
-  const json = parseObject(bytes);
+function resourcesByType(json: Json, from: string): ReadonlyMap<string, string> {
   const version = textOf(json.version);
   if (version === undefined || !/^3\.\d/.test(version)) throw new Error('its version is not 3');
   const found = new Map<string, string>();
@@ -72,7 +82,8 @@ function resourcesByType(bytes: Uint8Array, from: string): ReadonlyMap<string, s
 }
 
 function decode(bytes: Uint8Array, { url }: { readonly url: string }): Resources {
-  const byType = resourcesByType(bytes, url);
+  const json = parseObject(bytes);
+  const byType = resourcesByType(json, url);
   const first = (types: readonly string[]): string | undefined => {
     for (const type of types) {
       const at = byType.get(type);
@@ -98,6 +109,7 @@ function decode(bytes: Uint8Array, { url }: { readonly url: string }): Resources
     registration: registrations,
     ...Object.fromEntries(optional),
     pages: Object.fromEntries(pages),
+    ...(json.hosted === true ? { hosted: true } : {}),
   };
 }
 
@@ -156,6 +168,8 @@ function resourcesAt(base: string, has: Resources): Resource[] {
     ...(has.vulnerabilities === undefined ? [] : at(vulnerabilitiesPath, 'VulnerabilityInfo/6.7.0')),
     ...at('v3/flat/{lower_id}/{lower_version}/readme', 'ReadmeUriTemplate/6.13.0'),
     ...at('v2', 'LegacyGallery', 'LegacyGallery/2.0.0'),
+    ...(has.hosted ? at(publishPath, 'PackagePublish/2.0.0') : []),
+    ...(has.hosted ? at(symbolsPublishPath, 'SymbolPackagePublish/4.9.0') : []),
     ...Object.entries(has.pages).map(([type, url]) => ({ '@id': url, '@type': type })),
   ];
 }
@@ -173,6 +187,7 @@ export const serviceIndex: DocumentType<Resources> = {
   limit: 1024 * 1024,
   decode,
   merge,
+  render: renderIndex,
   encode: (doc, _variant, base) => jsonBody({ version: '3.0.0', resources: resourcesAt(base, doc) }),
 };
 

@@ -2,6 +2,7 @@
 import type { Body, Document, DocumentType, Heard, Step } from '../../core/format.ts';
 import { autocompletePath, type Hive, isHive, leafPath, lowerId, registrationPath, searchPath } from './address.ts';
 import { foundEntries } from './atom.ts';
+import { renderCompletions, renderSearch } from './hosted-search.ts';
 import { type Json, jsonBody, objectsOf, parseObject, textOf } from './json.ts';
 import { besideUrls } from './leaf-entry.ts';
 import { upstreamQuery } from './query.ts';
@@ -15,6 +16,8 @@ export interface Found {
   readonly json: Json;
   /** As upstream has them, lowest first. */
   readonly versions: readonly Json[];
+  /** It is published here, so that what others have under its name is something else. */
+  readonly hosted: boolean;
 }
 
 export interface SearchResult {
@@ -39,13 +42,14 @@ function totalIn(json: Json, atLeast: number): number {
 
 /** What nobody could ask for by its id or version is left out. */
 function foundIn(json: Json): readonly Found[] {
+  const { hosted, ...said } = json;
   const [id, latest] = [textOf(json.id), textOf(json.version)];
   if (id === undefined || latest === undefined) throw new Error('one of its results has no id or version');
   const lower = lowerId(id);
   if (lower === undefined || normalVersion(latest) === undefined) return [];
   const listed = json.versions === undefined ? [{ version: latest }] : objectsOf(json.versions, 'versions');
   const versions = listed.filter(({ version }) => normalVersion(textOf(version) ?? '') !== undefined);
-  return [{ id: lower, json, versions }];
+  return [{ id: lower, json: said, versions, hosted: hosted === true }];
 }
 
 function decodeSearch(bytes: Uint8Array): SearchResult {
@@ -63,7 +67,7 @@ function together(first: Found, second: Found): Found {
   if (added.length === 0) return first;
   const versions = sortByVersion([...first.versions, ...added], versionOf);
   const highest = sortByVersion([first.json, second.json], versionOf).at(-1)?.version;
-  return { id: first.id, json: { ...first.json, version: highest }, versions };
+  return { ...first, json: { ...first.json, version: highest }, versions };
 }
 
 /** In turns, so that what the second source finds best is not behind everything that the first one finds at all. */
@@ -86,7 +90,7 @@ function mergeSearch(docs: readonly SearchResult[]): SearchResult {
   for (const one of inTurns(docs.map(({ found }) => found))) byId.set(one.id, one);
   for (const id of byId.keys()) {
     const same = docs.flatMap(({ found }) => found.find((one) => one.id === id) ?? []);
-    byId.set(id, same.reduce(together));
+    byId.set(id, same.find(({ hosted }) => hosted) ?? same.reduce(together));
   }
   const found = [...byId.values()];
   return { total: totalOf(docs, found.length), found };
@@ -127,6 +131,7 @@ export const search: DocumentType<SearchResult> = {
   obtain: asking(searchPath),
   decode: decodeSearch,
   merge: mergeSearch,
+  render: renderSearch,
   encode: encodeSearch,
 };
 
@@ -156,6 +161,7 @@ export const autocomplete: DocumentType<Completions> = {
   obtain: asking(autocompletePath),
   decode: decodeCompletions,
   merge: mergeCompletions,
+  render: renderCompletions,
   encode({ total, ids }, variant) {
     const [skip = '', take = ''] = variant.split(' ');
     return jsonBody({ totalHits: total, data: ids.slice(Number(skip), Number(skip) + Number(take)) });

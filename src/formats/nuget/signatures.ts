@@ -1,6 +1,7 @@
 /** What upstream says about its signatures on packages, said again only as far as it is true of what is served here. */
 import type { Document, DocumentType, Heard, Step } from '../../core/format.ts';
 import { signaturesPath } from './address.ts';
+import { renderSignatures } from './hosted.ts';
 import { type Json, jsonBody, objectsOf, parseObject, textOf } from './json.ts';
 import { isIndex } from './resources.ts';
 
@@ -48,6 +49,7 @@ export const signatures: DocumentType<Signatures> = {
   obtain,
   decode,
   merge,
+  render: renderSignatures,
   encode: ({ all, certificates }) => jsonBody({ allRepositorySigned: all, signingCertificates: certificates }),
 };
 

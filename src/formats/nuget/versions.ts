@@ -1,6 +1,7 @@
 /** The flat container's list of a package's versions. */
 import type { DocumentType, Link } from '../../core/format.ts';
 import { lowerId, nupkgPath } from './address.ts';
+import { renderVersions } from './hosted.ts';
 import { jsonBody, parseObject } from './json.ts';
 import { normalVersion, sortByVersion } from './version.ts';
 
@@ -46,6 +47,7 @@ export const versionList: DocumentType<VersionList> = {
   decode,
   links,
   merge,
+  render: renderVersions,
   withhold: (doc, refused) => ({ ...doc, versions: doc.versions.filter((version) => !refused(version)) }),
   encode: ({ versions }) => jsonBody({ versions: sortByVersion(versions, (version) => version) }),
 };
