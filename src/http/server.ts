@@ -371,6 +371,7 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
     message: problem.message,
     ...(course.route === '-' ? {} : { route: course.route }),
     ...(retry === undefined ? {} : { retryAfterSeconds: retry }),
+    ...(problem.detail === undefined ? {} : { detail: problem.detail }),
   };
   const body = course.repository?.format.problem(facts);
   const bytes = body?.bytes ?? Buffer.from(`${JSON.stringify({ error: problem.message, code: problem.code })}\n`);
