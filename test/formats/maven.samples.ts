@@ -1,5 +1,6 @@
 /** Metadata as Maven repositories write it. */
-import type { DocumentSample } from '../conformance/format.ts';
+import type { DocumentSample, PublishSample } from '../conformance/format.ts';
+import { hashOf } from '../support/bytes.ts';
 
 export const upstream = 'https://maven.upstream.example/maven2';
 
@@ -99,3 +100,51 @@ export const artifactSample: DocumentSample = {
     'two documents': xml('<metadata/><metadata/>'),
   },
 };
+
+/** What a pom of `group:artifact:version` says, and no more. */
+export function pomXml(coordinates: string, more = ''): Buffer {
+  const [group, artifact, version] = coordinates.split(':');
+  return xml(`<?xml version="1.0" encoding="UTF-8"?>
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>${group}</groupId>
+  <artifactId>${artifact}</artifactId>
+  <version>${version}</version>
+${more}</project>`);
+}
+
+const release = '/com/acme/lib/1.0/lib-1.0';
+const build = '/com/acme/lib/1.1-SNAPSHOT/lib-1.1-20260102.030405-1';
+const jar = Buffer.from('not looked into');
+
+export const publishSamples: readonly PublishSample[] = [
+  {
+    title: 'a release',
+    before: [
+      { path: `${release}.jar`, body: jar },
+      { path: `${release}.jar.sha1`, body: hashOf(jar, 'sha1') },
+    ],
+    request: { path: `${release}.pom`, body: pomXml('com.acme:lib:1.0') },
+    other: { path: `${release}.pom`, body: pomXml('com.acme:lib:1.0', '  <name>Other</name>\n') },
+    files: { [`${release}.jar`]: jar, [`${release}.pom`]: pomXml('com.acme:lib:1.0') },
+    documents: ['/com/acme/lib/maven-metadata.xml'],
+    undo: [{ method: 'DELETE', path: '/com/acme/lib/1.0' }],
+  },
+  {
+    title: 'a build of a snapshot',
+    before: [{ path: `${build}.jar`, body: jar }],
+    request: { path: `${build}.pom`, body: pomXml('com.acme:lib:1.1-SNAPSHOT') },
+    other: { path: `${build}.pom`, body: pomXml('com.acme:lib:1.1-SNAPSHOT', '  <name>Other</name>\n') },
+    files: { [`${build}.jar`]: jar, [`${build}.pom`]: pomXml('com.acme:lib:1.1-SNAPSHOT') },
+    documents: ['/com/acme/lib/maven-metadata.xml', '/com/acme/lib/1.1-SNAPSHOT/maven-metadata.xml'],
+    undo: [{ method: 'DELETE', path: '/com/acme/lib/1.1-SNAPSHOT/' }],
+  },
+  {
+    title: 'the prefix of a plugin',
+    before: [{ path: '/com/acme/build/x-maven-plugin/1/x-maven-plugin-1.pom', body: pomXml('com.acme.build:x:1') }],
+    request: { path: '/com/acme/build/maven-metadata.xml', body: groupXml([['x', 'x-maven-plugin']]).toString().trimEnd() },
+    files: {},
+    documents: ['/com/acme/build/maven-metadata.xml'],
+    undo: [{ method: 'DELETE', path: '/com/acme/build/maven-metadata.xml' }],
+  },
+];

@@ -6,7 +6,7 @@ import { format } from '../../src/formats/maven/index.ts';
 import { readFolder, readPlace } from '../../src/formats/maven/layout.ts';
 import { metadata } from '../../src/formats/maven/metadata.ts';
 import { answered, conformance, intentOf } from '../conformance/format.ts';
-import { artifactSample, artifactXml, groupXml, snapshotXml, upstream } from './maven.samples.ts';
+import { artifactSample, artifactXml, groupXml, publishSamples, snapshotXml, upstream } from './maven.samples.ts';
 
 conformance(format, {
   documents: [artifactSample],
@@ -36,7 +36,12 @@ conformance(format, {
       '/com/acme/lib/maven-metadata-central.xml',
       '/.sha1',
     ],
+    'publish-metadata': ['/com/acme/lib/maven-metadata.xml', '/com/acme/lib/1.0-SNAPSHOT/maven-metadata.xml'],
+    'publish-checksum': ['/com/acme/lib/1.0/lib-1.0.jar.sha1', '/com/acme/lib/maven-metadata.xml.md5'],
+    publish: ['/com/acme/lib/1.0/lib-1.0.jar', '/com/acme/lib/1.0-SNAPSHOT/lib-1.0-20260102.030405-7.pom', '/x/'],
+    delete: ['/com/acme/lib/1.0/lib-1.0.jar', '/com/acme/lib/1.0', '/com/acme/lib/1.0/'],
   },
+  publish: publishSamples,
 });
 
 const router = compileRoutes(format.routes);
@@ -90,6 +95,7 @@ describe('a path', () => {
     ['org.x/mod/1.0/jars/mod.jar', 'org.x:mod', '1.0', undefined, 'jar', true],
     ['org.x/mod/1.0/ivys/ivy.xml', 'org.x:mod', '1.0', undefined, 'xml', true],
     ['org.x/mod/1.0-SNAPSHOT/ivys/ivy.xml', 'org.x:mod', '1.0-SNAPSHOT', undefined, 'xml', false],
+    ['org.x/mod/1.0/ivy-1.0.xml', 'org.x:mod', '1.0', undefined, 'xml', true],
     ['org.x/mod/scala_2.12/sbt_1.0/0.1/srcs/mod-sources.jar', 'org.x:mod', '0.1', undefined, 'jar', true],
   ])('%s belongs to %s %s', (path, name, version, classifier, extension, isFixed) => {
     const place = readPlace(path);
@@ -139,15 +145,29 @@ describe('a path', () => {
   });
 
   it('that leads to metadata has the name of the artifact, and of a snapshot the version', () => {
-    expect(readFolder('com/acme/lib')).toEqual({ name: 'com.acme:lib' });
+    expect(readFolder('com/acme/lib')).toEqual({ name: 'com.acme:lib', otherNames: ['com.acme.lib:'] });
     expect(readFolder('com/acme/lib/1.0-SNAPSHOT')).toEqual({ name: 'com.acme:lib', version: '1.0-SNAPSHOT' });
-    expect(readFolder('commons-io')).toEqual({ name: 'commons-io' });
-    expect(readFolder('lib/1.0-SNAPSHOT')).toEqual({ name: 'lib:1.0-SNAPSHOT' });
+    expect(readFolder('commons-io')).toEqual({ name: 'commons-io', otherNames: ['commons-io:'] });
+    expect(readFolder('lib/1.0-SNAPSHOT')).toEqual({ name: 'lib:1.0-SNAPSHOT', otherNames: ['lib.1.0-SNAPSHOT:'] });
     expect(ask('/com/acme/lib/maven-metadata.xml')).toMatchObject({
       kind: 'document',
       path: 'com/acme/lib/maven-metadata.xml',
       name: 'com.acme:lib',
+      otherNames: ['com.acme.lib:'],
     });
+  });
+
+  it.each<[string, readonly string[]]>([
+    ['com/acme/lib/notes.txt', ['com:acme', 'com.acme:lib', 'com.acme.lib:']],
+    ['com/acme/lib/1.0/other-1.0.jar', ['com:acme', 'com.acme:lib', 'com.acme.lib:1.0', 'com.acme.lib.1.0:']],
+    ['com/acme/group-index.xml', ['com:acme', 'com.acme:']],
+    ['com.acme/lib/notes.txt', ['com.acme:lib', 'com.acme.lib:']],
+    ['distributions/gradle-8.5-bin.zip', ['distributions', 'distributions:']],
+    ['com/acme/lib/1.0/lib-1.0.jar', ['com.acme:lib']],
+    ['archetype-catalog.xml', []],
+  ])('%s, by any group that it may be in, is one of %j', (path, names) => {
+    const { name, otherNames = [] } = file(`/${path}`);
+    expect([...(name === undefined ? [] : [name]), ...otherNames].sort()).toEqual([...names].sort());
   });
 });
 

@@ -24,7 +24,7 @@ function fromHeaders(headers: Readonly<Record<string, string | undefined>>): rea
 }
 
 /** A digest alone, one with a file's name behind it (`sha1sum`), or one behind a name (`openssl`): the first that has the right length. */
-function read(bytes: Uint8Array, algorithm: Algorithm): Digest | undefined {
+export function readChecksum(bytes: Uint8Array, algorithm: Algorithm): Digest | undefined {
   if (bytes.byteLength > 4096) return undefined;
   const text = Buffer.from(bytes)
     .toString('latin1')
@@ -41,7 +41,7 @@ function read(bytes: Uint8Array, algorithm: Algorithm): Digest | undefined {
 export function checksumsOf(path: string): Checksums {
   const isNameable = isSafePath(`${path}.sha512`);
   const files = isNameable ? algorithms.map((algorithm) => ({ path: `${path}.${algorithm}`, algorithm })) : [];
-  return { fromHeaders, files, read };
+  return { fromHeaders, files, read: readChecksum };
 }
 
 /** The path that a checksum file is about; `undefined` when it is none. */

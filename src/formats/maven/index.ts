@@ -15,6 +15,7 @@ import type { ProblemFacts } from '../../core/problem.ts';
 import { checksumsOf, checksumTarget } from './checksums.ts';
 import { readFolder, readPlace } from './layout.ts';
 import { metadata } from './metadata.ts';
+import { publishRoutes } from './publish.ts';
 
 const metadataFile = 'maven-metadata.xml';
 
@@ -55,6 +56,14 @@ const contentTypes: Readonly<Record<string, string>> = {
   asc: 'application/pgp-signature',
 };
 
+/** `undefined`: as whoever has the file says. */
+function contentTypeOf(path: string): string | undefined {
+  const extension = extensionOf(path);
+  return Object.hasOwn(contentTypes, extension) ? contentTypes[extension] : undefined;
+}
+
+const extensionOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1).toLowerCase();
+
 const isPage = (contentType: string): boolean => /^(?:text\/html|application\/xhtml\+xml)$/.test(contentType);
 const noPage = (contentType: string): boolean => !isPage(contentType);
 const noMessage = (contentType: string): boolean =>
@@ -70,17 +79,17 @@ function acceptsFor(extension: string): Pick<Artifact, 'accepts'> {
 const signature = /\.(?:asc|sigstore(?:\.json)?)$/;
 
 function fileAt(path: string): Artifact {
-  const { name, coordinates, groupPath, isFixed } = readPlace(path);
-  const extension = path.slice(path.lastIndexOf('.') + 1).toLowerCase();
-  const contentType = Object.hasOwn(contentTypes, extension) ? contentTypes[extension] : undefined;
+  const { name, otherNames, coordinates, groupPath, isFixed } = readPlace(path);
+  const contentType = contentTypeOf(path);
   return {
     kind: 'artifact',
     path,
     ...(name === undefined ? {} : { name }),
+    ...(otherNames === undefined ? {} : { otherNames }),
     ...(coordinates ? { version: coordinates.version } : {}),
     freshness: isFixed ? 'immutable' : 'revalidate',
     ...(contentType === undefined ? {} : { contentType }),
-    ...acceptsFor(extension),
+    ...acceptsFor(extensionOf(path)),
     ...(groupPath === undefined ? {} : { group: groupPath }),
     ...(signature.test(path) ? {} : { checksums: checksumsOf(path) }),
   };
@@ -132,24 +141,49 @@ function problem({ status, code, message }: ProblemFacts): Body {
   };
 }
 
-export const format: Format = {
-  id: 'maven',
-  digests: ['sha1', 'md5', 'sha512'],
-  artifactHeaders,
-  // sbt and coursier send credentials only to the realm they were told: it is never to change.
-  auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
-  routes: [
-    { id: 'root', method: 'GET', path: '/', intent: () => folder },
-    { id: 'prefixes', method: 'GET', path: '/.meta/{path+}', intent: () => prefixes },
-    {
-      id: 'metadata',
-      method: 'GET',
-      path: `/{folder+}/${metadataFile}`,
-      intent: (call) => metadataIn(param(call, 'folder')),
-    },
-    { id: 'checksum', method: 'GET', path: '/{path+}', intent: readChecksum },
-    { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },
-  ],
-  documents: [metadata],
-  problem,
-};
+interface Options {
+  /** Kinds of versions that may be published; what is there is read all the same. */
+  readonly releases: boolean;
+  readonly snapshots: boolean;
+}
+
+function configure(options: Readonly<Record<string, unknown>>): Format {
+  const { releases = true, snapshots = true, ...unknown } = options;
+  const [other] = Object.keys(unknown);
+  if (other !== undefined) throw new Error(`there is no option ${other}; there are releases and snapshots`);
+  if (typeof releases !== 'boolean') throw new Error('releases is true or false');
+  if (typeof snapshots !== 'boolean') throw new Error('snapshots is true or false');
+  return formatWith({ releases, snapshots });
+}
+
+function formatWith(options: Options): Format {
+  return {
+    id: 'maven',
+    digests: ['sha1', 'md5', 'sha512'],
+    artifactHeaders,
+    // sbt and coursier send credentials only to the realm they were told: it is never to change.
+    auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
+    routes: [
+      { id: 'root', method: 'GET', path: '/', intent: () => folder },
+      { id: 'prefixes', method: 'GET', path: '/.meta/{path+}', intent: () => prefixes },
+      {
+        id: 'metadata',
+        method: 'GET',
+        path: `/{folder+}/${metadataFile}`,
+        intent: (call) => metadataIn(param(call, 'folder')),
+      },
+      { id: 'checksum', method: 'GET', path: '/{path+}', intent: readChecksum },
+      { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },
+      ...publishRoutes({
+        ...options,
+        isLocal,
+        contentTypeOf: (path) => contentTypeOf(path) ?? 'application/octet-stream',
+      }),
+    ],
+    documents: [metadata],
+    problem,
+    configure,
+  };
+}
+
+export const format: Format = configure({});

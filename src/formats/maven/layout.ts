@@ -15,6 +15,8 @@ export interface Coordinates {
 export interface Place {
   /** `group:artifact`, which sources may claim; a guess for files that are no artifacts, so that what lies below a claimed group is asked of nobody else. */
   readonly name?: string;
+  /** What else it could be about, where its place does not say: each group that the folders may be, with what follows it. */
+  readonly otherNames?: readonly string[];
   readonly coordinates?: Coordinates;
   /** The group's folder, or what is most like one. */
   readonly groupPath?: string;
@@ -53,12 +55,13 @@ function splitTail(tail: string): { readonly classifier?: string; readonly exten
 
 /**
  * `org.example/module/(scala_2.12/)(sbt_1.0/)1.0/jars/module.jar`: Ivy's layout. It keeps the dots of an organisation, which
- * no first folder of Maven's has.
+ * no first folder of Maven's has. Gradle's is the same without folders of types: `org.example/module/1.0/ivy-1.0.xml`.
  */
 function readIvy([organisation = '', module = '', ...rest]: readonly string[], file: string): Coordinates | undefined {
   while (/^(?:scala|sbt)_\d/.test(rest[0] ?? '')) rest.shift();
-  const [version, type = ''] = rest;
-  if (rest.length !== 2 || version === undefined || !/^[a-z-]+s$/.test(type)) return undefined;
+  const [version, type] = rest;
+  if (rest.length > 2 || version === undefined) return undefined;
+  if (type === undefined ? file !== `ivy-${version}.xml` : !/^[a-z-]+s$/.test(type)) return undefined;
   return { group: organisation, artifact: module, version, extension: extension.exec(file)?.[1] ?? '' };
 }
 
@@ -69,7 +72,7 @@ function readMaven(folders: readonly string[], file: string): Place | undefined 
   const found = { name: `${group.join('.')}:${artifact}`, groupPath: group.join('/') };
   const short = crossBuilt.exec(artifact)?.[1];
   const tail = tailOf(file, artifact, version) ?? (short === undefined ? undefined : tailOf(file, short, version));
-  if (!tail) return { ...found, isFixed: false };
+  if (!tail) return { ...found, ...othersThan(found.name, namesIn(folders)), isFixed: false };
   const coordinates = { group: group.join('.'), artifact, version, ...splitTail(tail.tail) };
   return { ...found, coordinates, isFixed: tail.isFixed };
 }
@@ -88,20 +91,41 @@ export function readPlace(path: string): Place {
     const found = { name: nameOf(folders.slice(0, 2)), groupPath: first };
     return coordinates
       ? { ...found, coordinates, isFixed: !isSnapshot(coordinates.version) }
-      : { ...found, isFixed: false };
+      : { ...found, ...othersThan(found.name, namesIn(folders)), isFixed: false };
   }
-  return maven ?? { name: nameOf(folders), groupPath: first, isFixed: false };
+  const name = nameOf(folders);
+  return maven ?? { name, ...othersThan(name, namesIn(folders)), groupPath: first, isFixed: false };
+}
+
+export interface MetadataPlace {
+  readonly name: string;
+  readonly otherNames?: readonly string[];
+  readonly version?: string;
 }
 
 /** The folder of a `maven-metadata.xml`: a version's if it is a snapshot's, else an artifact's, or a group's, which looks the same. */
-export function readFolder(folder: string): { readonly name: string; readonly version?: string } {
+export function readFolder(folder: string): MetadataPlace {
   const folders = folder.split('/');
   const last = folders.at(-1) ?? '';
-  if (folders.length > 2 && isSnapshot(last)) return { ...readFolder(folders.slice(0, -1).join('/')), version: last };
-  return { name: nameOf(folders) };
+  if (folders.length > 2 && isSnapshot(last)) return { name: nameOf(folders.slice(0, -1)), version: last };
+  return { name: nameOf(folders), otherNames: [groupName(folders.join('.'))] };
 }
 
 function nameOf(folders: readonly string[]): string {
   const group = folders.slice(0, -1).join('.');
   return group === '' ? (folders[0] ?? '') : `${group}:${folders.at(-1)}`;
+}
+
+/** What is published about a group itself, the prefixes of its plugins, has the name of an artifact without one: patterns for the group fit. */
+export function groupName(group: string): string {
+  return `${group}:`;
+}
+
+/** One for each group that the folders may be. */
+function namesIn(folders: readonly string[]): string[] {
+  return folders.map((_, at) => `${folders.slice(0, at + 1).join('.')}:${folders[at + 1] ?? ''}`);
+}
+
+function othersThan(name: string, names: readonly string[]): Pick<Place, 'otherNames'> {
+  return { otherNames: names.filter((one) => one !== name) };
 }

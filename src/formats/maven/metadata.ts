@@ -5,10 +5,11 @@
 import { childOf, readXml, textAt, writeXml, type XmlElement, type XmlNode } from '../../codecs/xml.ts';
 import type { Body, DocumentType, Link, Origin, Refusal } from '../../core/format.ts';
 import { isSafePath } from '../../core/path.ts';
+import { renderMetadata } from './hosted.ts';
 import { compareVersions, isSnapshot, sortVersions } from './version.ts';
 
 /** The newest build of one file of a snapshot. */
-interface SnapshotVersion {
+export interface SnapshotVersion {
   readonly classifier?: string;
   readonly extension?: string;
   readonly value?: string;
@@ -22,7 +23,7 @@ interface Snapshot {
   readonly buildNumber?: string;
 }
 
-interface Plugin {
+export interface Plugin {
   readonly name?: string;
   readonly prefix?: string;
   readonly artifactId?: string;
@@ -47,7 +48,7 @@ export interface Metadata {
 }
 
 /** The biggest known ones have a few thousand versions, some 200 kB. */
-const limit = 16 * 1024 * 1024;
+export const metadataLimit = 16 * 1024 * 1024;
 
 /** The fields of that name that are there and not empty. */
 function fieldsOf<K extends string>(
@@ -78,8 +79,9 @@ function present<T extends object>(fields: { readonly [key in keyof T]: T[key] |
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }
 
-function decode(bytes: Uint8Array): Metadata {
-  const root = readXml(bytes, { sizeBytes: limit });
+/** Throws on anything that is no metadata. */
+export function readMetadata(bytes: Uint8Array): Metadata {
+  const root = readXml(bytes, { sizeBytes: metadataLimit });
   if (root.name !== 'metadata') throw new Error(`the document is no Maven metadata, but <${root.name}>`);
   const versioning = childOf(root, 'versioning');
   const snapshot = childOf(versioning, 'snapshot');
@@ -260,11 +262,15 @@ function encode(doc: Metadata): Body {
 
 export const metadata: DocumentType<Metadata> = {
   id: 'metadata',
-  limit,
+  limit: metadataLimit,
   contentType: 'application/xml',
-  decode,
+  decode: readMetadata,
   links,
   merge,
+  render(want, view) {
+    const doc = renderMetadata(want, view);
+    return doc && encode(doc);
+  },
   withhold,
   encode,
 };
