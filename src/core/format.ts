@@ -189,6 +189,8 @@ export interface Document {
    * owns one of them is asked alone, too; what is rendered may look at them as well.
    */
   readonly otherNames?: readonly string[];
+  /** The names only say whom to ask: what is rendered is looked for in everything there is (a search whose words may be a name). */
+  readonly across?: boolean;
   readonly version?: string;
   /** Which projection the client asked for, e.g. `abbreviated`, `version:1.2.3`. Default: `''`. */
   readonly variant?: string;

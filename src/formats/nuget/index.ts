@@ -143,11 +143,11 @@ function readLeaf(call: Call): Document | undefined {
 
 const hiveOf = ({ semVer2 }: Pick<Query, 'semVer2'>): Hive => (semVer2 ? 'registration-semver2' : 'registration-gz');
 
-/** A search for one package by its name goes to who claims that name, and to nobody else. */
+/** A search for one package by its name goes to who claims or has it, and to nobody else; there it is a search like any other. */
 function asked(type: DocumentType<unknown>, service: string, query: Query, variant: string): Document {
   const name = nameIn(query);
   const path = `${service}/${keyOf(query)}`;
-  return { kind: 'document', type, path, variant, ...(name === undefined ? {} : { name }) };
+  return { kind: 'document', type, path, variant, across: true, ...(name === undefined ? {} : { otherNames: [name] }) };
 }
 
 function readSearch(call: Call): Document {
