@@ -1,5 +1,7 @@
 /** Listings as Python package indexes hand them out. */
-import type { DocumentSample } from '../conformance/format.ts';
+import type { DocumentSample, PublishSample } from '../conformance/format.ts';
+import { type BuiltFile, sourceOf, wheelOf } from '../support/pypi-packages.ts';
+import { hexOf, uploadOf } from '../support/pypi-uploads.ts';
 
 /** Files lie on another host than the index, as on PyPI. */
 export const index = 'https://index.upstream.test';
@@ -152,3 +154,37 @@ export const releaseSample: DocumentSample = {
     'without a list of files': Buffer.from('{"info":{"name":"acme-lib"}}'),
   },
 };
+
+const pagesOfHosted = [
+  { path: '/simple/acme-lib/', headers: { accept: 'application/vnd.pypi.simple.v1+json' } },
+  '/simple/acme-lib/',
+  '/simple/',
+  '/pypi/acme-lib/json',
+  '/pypi/acme-lib/1.0/json',
+];
+
+const hostedPath = ({ filename, bytes }: BuiltFile): string => `/files/acme-lib/${hexOf(bytes)}/${filename}`;
+
+const made = { name: 'Acme.Lib', version: '1.0', requires: ['other>=1'], requiresPython: '>=3.6' };
+const wheel = wheelOf(made);
+const source = sourceOf(made);
+
+export const publishSamples: readonly PublishSample[] = [
+  {
+    title: 'a wheel',
+    request: uploadOf(wheel),
+    other: uploadOf(wheelOf({ ...made, requires: [] })),
+    files: { [hostedPath(wheel)]: wheel.bytes, [`${hostedPath(wheel)}.metadata`]: wheel.metadata },
+    documents: pagesOfHosted,
+  },
+  {
+    title: 'a source distribution with a signature',
+    request: uploadOf(source, { signature: '-----BEGIN PGP SIGNATURE-----\n' }),
+    other: uploadOf(sourceOf({ ...made, requires: [] })),
+    files: {
+      [hostedPath(source)]: source.bytes,
+      [`${hostedPath(source)}.asc`]: Buffer.from('-----BEGIN PGP SIGNATURE-----\n'),
+    },
+    documents: pagesOfHosted,
+  },
+];

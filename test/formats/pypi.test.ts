@@ -7,6 +7,7 @@ import { canonicalVersion, normalized, versionOf } from '../../src/formats/pypi/
 import { type Project, projectType } from '../../src/formats/pypi/project.ts';
 import { projectList } from '../../src/formats/pypi/project-list.ts';
 import { answered, base, conformance, intentOf } from '../conformance/format.ts';
+import { formType } from '../support/pypi-uploads.ts';
 import {
   fileJson,
   filesHost,
@@ -16,14 +17,21 @@ import {
   listSample,
   projectJson,
   projectSample,
+  publishSamples,
   releaseSample,
   sha,
 } from './pypi.samples.ts';
 
 conformance(format, {
   documents: [projectSample, htmlSample, listSample, releaseSample],
+  publish: publishSamples,
   examples: {
     root: ['/'],
+    upload: ['/legacy/'],
+    'upload-slash': ['/legacy'],
+    'upload-index': ['/simple/'],
+    'upload-index-slash': ['/simple'],
+    'upload-root': [{ path: '/', headers: { 'content-type': formType } }],
     search: ['/'],
     'search-old': ['/pypi'],
     list: ['/simple/', '/simple/?format=application/vnd.pypi.simple.v1%2Bjson'],

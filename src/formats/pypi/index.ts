@@ -1,4 +1,4 @@
-/** The Python Package Index's protocols for reading, as pip, uv, Poetry, PDM and Pipenv speak them. */
+/** The Python Package Index's protocols, as pip, uv, Poetry, PDM, Pipenv and twine speak them. */
 import type {
   Artifact,
   Body,
@@ -17,6 +17,7 @@ import { takeMetadata } from './metadata.ts';
 import { isName, isNormalized, isWheel, normalized, versionOf } from './name.ts';
 import { type Project, projectType } from './project.ts';
 import { projectList } from './project-list.ts';
+import { upload, uploadForm } from './publish.ts';
 import { release } from './release.ts';
 
 function param(call: Call, name: string): string {
@@ -162,6 +163,11 @@ function readProvenance(type: Pages, call: Call): Intent | undefined {
 function routesWith(type: Pages): readonly Route[] {
   return [
     { id: 'root', method: 'GET', path: '/', intent: root },
+    { id: 'upload', method: 'POST', path: '/legacy/', intent: upload },
+    { id: 'upload-slash', method: 'POST', path: '/legacy', intent: upload },
+    { id: 'upload-index', method: 'POST', path: '/simple/', intent: upload },
+    { id: 'upload-index-slash', method: 'POST', path: '/simple', intent: upload },
+    { id: 'upload-root', method: 'POST', path: '/', intent: uploadForm },
     { id: 'search', method: 'POST', path: '/', intent: () => noSearch },
     { id: 'search-old', method: 'POST', path: '/pypi', intent: () => noSearch },
     { id: 'list', method: 'GET', path: '/simple/', intent: readList },

@@ -7,7 +7,7 @@ import { Problem } from '../../core/problem.ts';
 const maxSizeBytes = 8 * 1024 * 1024;
 
 /** In the archive's outermost folder; a vendored package has one deeper down, which is somebody else's. */
-const metadataName = /^[^/]+\.dist-info\/METADATA$/;
+export const metadataName = /^[^/]+\.dist-info\/METADATA$/;
 
 async function read(wheel: ReadableFile): Promise<Uint8Array | undefined> {
   try {

@@ -2,6 +2,7 @@
 import { escapeHtml, readListing } from '../../codecs/html-anchors.ts';
 import type { DocumentType, Origin } from '../../core/format.ts';
 import { contentTypes, upstreamAccept } from './accept.ts';
+import { renderList } from './hosted.ts';
 import { isObject, jsonBody, parseJson, textOf } from './json.ts';
 import { isName, normalized } from './name.ts';
 import { htmlBody, metaElement, metasNamed, refuseVersion } from './project.ts';
@@ -84,6 +85,7 @@ export const projectList: DocumentType<ProjectList> = {
     arrived: () => 'page',
   },
   decode,
+  render: renderList,
   merge: (docs) => ({ names: unique(docs.flatMap(({ names }) => names)) }),
   encode(doc, variant) {
     if (variant !== 'json') return htmlBody(toHtml(doc), variant === 'html' ? 'html' : 'text');

@@ -12,6 +12,7 @@ import {
   type ProjectFile,
   type Writing,
 } from './file.ts';
+import { renderProject } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson, textOf } from './json.ts';
 import { canonicalVersion, isDistribution, normalized } from './name.ts';
 
@@ -245,6 +246,7 @@ export function projectType(extract: boolean): DocumentType<Project> {
     decode,
     links,
     merge,
+    render: renderProject,
     withhold,
     encode(doc, variant, base) {
       const writing: Writing = { project: doc.name, base, extract };

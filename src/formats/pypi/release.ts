@@ -3,6 +3,7 @@ import { parseDigest } from '../../core/digest.ts';
 import type { DocumentType, Link, Origin, Refusal } from '../../core/format.ts';
 import { encodePath, isSafePath } from '../../core/path.ts';
 import { keyFor, pathOf } from './file.ts';
+import { renderRelease } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { normalized, versionOf } from './name.ts';
 
@@ -102,6 +103,7 @@ export const release: DocumentType<Release> = {
   limit,
   decode,
   links,
+  render: renderRelease,
   withhold,
   encode: (doc, _variant, base) => jsonBody(encode(doc, base)),
 };
