@@ -443,8 +443,11 @@ describe('questions', () => {
     ['acme things', undefined],
     ['', undefined],
   ])('for "%s" are about %s', (text, name) => {
-    expect(intent(`/v3/search?q=${encodeURIComponent(text)}`)).toMatchObject(name === undefined ? {} : { name });
-    if (name === undefined) expect(intent(`/v3/search?q=${encodeURIComponent(text)}`)).not.toHaveProperty('name');
+    expect(intent(`/v3/search?q=${encodeURIComponent(text)}`)).toMatchObject({
+      across: true,
+      ...(name === undefined ? {} : { otherNames: [name] }),
+    });
+    if (name === undefined) expect(intent(`/v3/search?q=${encodeURIComponent(text)}`)).not.toHaveProperty('otherNames');
   });
 
   it('that are too long are refused', () => {
