@@ -355,6 +355,8 @@ export interface Answer {
 export interface Body {
   /** Default 200. */
   readonly status?: number;
+  /** Of an error: text of the status line, for clients that show nothing else of it. Only what can stand there does. */
+  readonly reason?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly bytes: Uint8Array;
 }

@@ -387,6 +387,7 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
   };
   if (retry !== undefined) headers['retry-after'] = String(retry);
   if (course.outcome === 'negative' || course.outcome === 'offline') headers['x-larder-cache'] = course.outcome;
+  if (body?.reason !== undefined) res.statusMessage = reasonPhrase(body.reason);
   res.writeHead(body?.status ?? problem.status, headers);
   course.tally.firstByteAt = performance.now();
   if (req.method === 'HEAD') res.end();
@@ -415,6 +416,11 @@ function readOut(req: IncomingMessage): void {
   }, 250);
   timer.unref();
   req.resume();
+}
+
+/** RFC 9112, 4: one line; what is not ASCII has no agreed meaning there. */
+function reasonPhrase(text: string): string {
+  return text.replace(/[^ -~]+/g, ' ').slice(0, 400);
 }
 
 function outcomeOf({ code }: Problem): Outcome {

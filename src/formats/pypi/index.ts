@@ -229,7 +229,8 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     routes: routesWith(project),
     spell: normalized,
     documents: [project, projectList, release],
-    problem: ({ status, message }) => text(message, status),
+    // twine, Poetry, PDM, Flit and pip show the status line, and nothing else of an answer.
+    problem: ({ status, message }) => ({ ...text(message, status), reason: message }),
     configure,
   };
 }
