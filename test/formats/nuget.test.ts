@@ -520,6 +520,12 @@ describe('an error', () => {
     expect(format.problem(new Problem('not_found', 'Not here.')).headers).not.toHaveProperty('x-nuget-warning');
   });
 
+  it.each(['push', 'v2-push'])('is the status line of %s, and no warning where credentials are asked for', (route) => {
+    const body = format.problem({ status: 401, code: 'unauthorized', message: 'The token has expired.', route });
+    expect(body.reason).toBe('The token has expired.');
+    expect(body.headers).not.toHaveProperty('x-nuget-warning');
+  });
+
   it('is XML for clients that read no JSON', () => {
     const body = format.problem({ status: 404, code: 'not_found', message: 'a < b', route: 'v2-find' });
     expect(readXml(body.bytes)).toMatchObject({ name: 'error', children: [{ text: 'not_found' }, { text: 'a < b' }] });

@@ -352,10 +352,14 @@ const routes: readonly Route[] = [
   { id: 'push-symbols-slash', method: 'PUT', path: '/v3/symbolpackage/', intent: () => publishSymbols },
 ];
 
-/** Codes about which clients say no more than a number, unless they are given a sentence to print. */
-const worthSaying = /^(?:refused|forbidden|busy|offline|upstream_)/;
+/**
+ * Codes about which clients that see no status line (behind a proxy, or with HTTP/2) say no more than a number, unless they are
+ * given a sentence to print. Not `unauthorized`: that is how every client is asked for its credentials.
+ */
+const worthSaying =
+  /^(?:refused|forbidden|busy|offline|upstream_|invalid_package|bad_request|too_large|quota_exceeded|storage_|method_not_allowed)/;
 
-/** NuGet 4 and later print this header as a warning (ServerWarningLogHandler); of a body they show nothing. */
+/** NuGet 4 and later print this header as a warning (ServerWarningLogHandler), and all of them the status line; of a body they show nothing. */
 function warning({ code, message }: ProblemFacts): Readonly<Record<string, string>> {
   if (!worthSaying.test(code)) return {};
   return {
@@ -373,12 +377,13 @@ function problem(facts: ProblemFacts): Body {
     const xml = `<?xml version="1.0" encoding="utf-8"?>\n<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>${code}</code><message xml:lang="en-US">${escapeXml(message)}</message></error>`;
     return {
       status,
+      reason: message,
       headers: { 'content-type': 'application/xml;charset=utf-8', ...headers },
       bytes: Buffer.from(xml),
     };
   }
   const body = jsonBody({ error: message, code });
-  return { ...body, status, headers: { ...body.headers, ...headers } };
+  return { ...body, status, reason: message, headers: { ...body.headers, ...headers } };
 }
 
 export const format: Format = {
