@@ -1,4 +1,4 @@
-/** Container images and other artifacts, as the OCI distribution specification has them read. */
+/** Container images and other artifacts, as the OCI distribution specification has them read, pushed and deleted. */
 import type {
   Answer,
   Artifact,
@@ -10,27 +10,20 @@ import type {
   Intent,
   Route,
 } from '../../core/format.ts';
+import { catalog, catalogPath } from './catalog.ts';
 import { jsonBody } from './json.ts';
 import { manifest, manifestLimit } from './manifest.ts';
 import { acceptManifest, isManifestType, mediaTypeOf } from './media-types.ts';
 import { blobPath, clientName, isName, isTag, locate, manifestPath, readDigest } from './name.ts';
-import { errorBody, problem, type RegistryCode } from './problem.ts';
+import { problem, refuse } from './problem.ts';
+import { deleteBlob, deleteManifest, putManifest } from './publish.ts';
 import { filterVariant, referrers } from './referrers.ts';
 import { tag } from './tag.ts';
 import { pageVariant, tagList } from './tag-list.ts';
+import { appendUpload, cancelUpload, finishUpload, startUpload, uploadStatus } from './upload.ts';
 
 function param(call: Call, name: string): string {
   return call.params[name] ?? '';
-}
-
-function refuse(status: number, code: RegistryCode, message: string): Answer {
-  return { kind: 'answer', body: errorBody(status, code, message) };
-}
-
-/** With the header that RFC 9110 wants of a 405, which is empty where no method is possible. */
-function refusePush(): Answer {
-  const body = errorBody(405, 'UNSUPPORTED', readOnly);
-  return { kind: 'answer', body: { ...body, headers: { ...body.headers, allow: '' } } };
 }
 
 /** The intent for a name that can be one, or the answer that it is none. */
@@ -119,37 +112,78 @@ function readReferrers(call: Call): Intent {
   });
 }
 
-const readOnly = 'Nothing can be pushed here: this repository only passes on what other registries have.';
+function readCatalog(call: Call): Document | Answer {
+  const variant = pageVariant(call);
+  if (variant === undefined) return refuse(400, 'UNSUPPORTED', 'The number of names, `n`, must be a whole number.');
+  return { kind: 'document', type: catalog, path: catalogPath, variant };
+}
+
+function pushManifest(call: Call, { immutableTags }: Options): Intent {
+  const reference = param(call, 'reference');
+  return named(call, (name) => {
+    if (reference.includes(':')) {
+      return readDigest(reference) ? putManifest(name, reference, immutableTags) : invalidDigest(reference);
+    }
+    if (isTag(reference)) return putManifest(name, reference, immutableTags);
+    return refuse(400, 'MANIFEST_INVALID', `${reference.slice(0, 150)} can't be a tag.`);
+  });
+}
+
+function removeManifest(call: Call): Intent {
+  const reference = param(call, 'reference');
+  return named(call, (name) => {
+    if (!reference.includes(':') || readDigest(reference)) return deleteManifest(name, reference);
+    return invalidDigest(reference);
+  });
+}
+
+function removeBlob(call: Call): Intent {
+  const text = param(call, 'digest');
+  return named(call, (name) => {
+    const digest = readDigest(text);
+    return digest ? deleteBlob(name, digest) : invalidDigest(text);
+  });
+}
+
+const withSession =
+  (step: (call: Call, name: string, session: string) => Intent) =>
+  (call: Call): Intent =>
+    named(call, (name) => step(call, name, param(call, 'session')));
+
+interface Options {
+  /** Patterns of tags that stay what they are once they were pushed. */
+  readonly immutableTags: readonly string[];
+}
+
+const manifestAt = '/{name+}/manifests/{reference}';
+const uploadsAt = '/{name+}/blobs/uploads/';
+const sessionAt = '/{name+}/blobs/uploads/{session}';
+const blobAt = '/{name+}/blobs/{digest}';
 
 /**
  * Every path but the first and the last ends in segments of its own, and the name is all before them: a part of a name
  * may be called `blobs` or `manifests`.
  */
-const routes: readonly Route[] = [
+const routesWith = (options: Options): readonly Route[] => [
   { id: 'ping', method: 'GET', path: '/', intent: () => ({ kind: 'answer', body: jsonBody({}), challenges: true }) },
-  { id: 'manifest', method: 'GET', path: '/{name+}/manifests/{reference}', intent: readManifest },
+  { id: 'manifest', method: 'GET', path: manifestAt, intent: readManifest },
+  { id: 'manifest-push', method: 'PUT', path: manifestAt, intent: (call) => pushManifest(call, options) },
+  { id: 'manifest-delete', method: 'DELETE', path: manifestAt, intent: removeManifest },
   {
     id: 'upload-start',
     method: 'POST',
-    path: '/{name+}/blobs/uploads/',
-    intent: (call) => named(call, refusePush),
+    path: uploadsAt,
+    intent: (call) => named(call, (name) => startUpload(call, name)),
   },
-  {
-    id: 'upload',
-    method: 'GET',
-    path: '/{name+}/blobs/uploads/{session}',
-    intent: (call) => named(call, () => refuse(404, 'BLOB_UPLOAD_UNKNOWN', readOnly)),
-  },
-  { id: 'blob', method: 'GET', path: '/{name+}/blobs/{digest}', intent: readBlob },
+  { id: 'upload', method: 'GET', path: sessionAt, intent: withSession(uploadStatus) },
+  { id: 'upload-append', method: 'PATCH', path: sessionAt, intent: withSession(appendUpload) },
+  { id: 'upload-finish', method: 'PUT', path: sessionAt, intent: withSession(finishUpload) },
+  { id: 'upload-cancel', method: 'DELETE', path: sessionAt, intent: withSession(cancelUpload) },
+  { id: 'blob', method: 'GET', path: blobAt, intent: readBlob },
+  { id: 'blob-delete', method: 'DELETE', path: blobAt, intent: removeBlob },
   { id: 'tags', method: 'GET', path: '/{name+}/tags/list', intent: readTagList },
   { id: 'referrers', method: 'GET', path: '/{name+}/referrers/{digest}', intent: readReferrers },
-  {
-    id: 'catalog',
-    method: 'GET',
-    path: '/_catalog',
-    // An empty list would be taken for the truth; which images there are, only the registries behind this one know.
-    intent: () => refuse(404, 'UNSUPPORTED', 'Images are not listed here: ask the registry that they come from.'),
-  },
+  { id: 'catalog', method: 'GET', path: '/_catalog', intent: readCatalog },
 ];
 
 /**
@@ -190,7 +224,16 @@ export const format: Format = {
   digests: [],
   upstream: { locate },
   auth: { from: ['bearer', 'basic'], challenge },
-  routes,
-  documents: [manifest, tag, tagList, referrers],
+  routes: routesWith({ immutableTags: [] }),
+  documents: [manifest, tag, tagList, referrers, catalog],
   problem,
+  configure(options) {
+    const { immutableTags = [], ...others } = options;
+    const [unknown] = Object.keys(others);
+    if (unknown !== undefined) throw new Error(`${unknown} is no option of container images; immutableTags is`);
+    if (!Array.isArray(immutableTags) || !immutableTags.every((one) => typeof one === 'string' && one !== '')) {
+      throw new Error("immutableTags must be a list of patterns, such as ['v*']");
+    }
+    return { ...format, routes: routesWith({ immutableTags: immutableTags as string[] }) };
+  },
 };

@@ -1,7 +1,7 @@
 /** Manifests and indexes of every kind. Their bytes are their name, so they are read and never written anew. */
 import type { DocumentType, Link, Origin } from '../../core/format.ts';
 import { type Descriptor, linkTo, readDescriptor, readDescriptors } from './descriptor.ts';
-import { type Json, parseJson } from './json.ts';
+import { isObject, type Json, parseJson } from './json.ts';
 import {
   artifactManifest,
   imageIndex,
@@ -21,8 +21,14 @@ export interface Manifest {
   readonly mediaType: string;
   /** Config, layers and other blobs. */
   readonly blobs: readonly Descriptor[];
-  /** Children of an index, and what the manifest is about. */
+  /** Children of an index. */
   readonly manifests: readonly Descriptor[];
+  /** What the manifest is about. */
+  readonly subject?: Descriptor;
+  /** What kind of artifact it is: said, or told by the type of its config ("Listing Referrers"). */
+  readonly artifactType?: string;
+  readonly config?: Descriptor;
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** Throws unless the bytes are a manifest that today's clients read; `contentType` is what upstream called it, `''` for nothing. */
@@ -33,20 +39,30 @@ export function readManifest(bytes: Uint8Array, contentType: string): Manifest {
   if (json.schemaVersion !== 2 && mediaType !== artifactManifest) {
     throw new Error('it has no schema version that is known');
   }
-  const { config, subject } = json;
+  const config = isThere(json.config) ? readDescriptor(json.config, 'the config') : undefined;
+  const subject = isThere(json.subject) ? readDescriptor(json.subject, 'the subject') : undefined;
+  const artifactType =
+    typeof json.artifactType === 'string' && json.artifactType ? json.artifactType : config?.mediaType;
   return {
     bytes,
     mediaType,
     blobs: [
-      ...(isThere(config) ? [readDescriptor(config, 'the config')] : []),
+      ...(config ? [config] : []),
       ...readDescriptors(json.layers, 'layers'),
       ...readDescriptors(json.blobs, 'blobs'),
     ],
-    manifests: [
-      ...readDescriptors(json.manifests, 'manifests'),
-      ...(isThere(subject) ? [readDescriptor(subject, 'the subject')] : []),
-    ],
+    manifests: readDescriptors(json.manifests, 'manifests'),
+    ...(config ? { config } : {}),
+    ...(subject ? { subject } : {}),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    annotations: annotationsIn(json.annotations),
   };
+}
+
+/** What is no text is no annotation. */
+function annotationsIn(value: unknown): Readonly<Record<string, string>> {
+  const texts = Object.entries(isObject(value) ? value : {}).filter(([, text]) => typeof text === 'string');
+  return Object.fromEntries(texts) as Record<string, string>;
 }
 
 const isThere = (value: unknown): boolean => value !== undefined && value !== null;
@@ -77,11 +93,11 @@ function typeOf(json: Json, contentType: string): string {
   return said;
 }
 
-function links({ blobs, manifests }: Manifest, { path }: Origin): Link[] {
+function links({ blobs, manifests, subject }: Manifest, { path }: Origin): Link[] {
   const { name } = splitPath(path);
   const found = [
     ...blobs.flatMap((descriptor) => linkTo(name, 'blob', descriptor)),
-    ...manifests.flatMap((descriptor) => linkTo(name, 'manifest', descriptor)),
+    ...[...manifests, ...(subject ? [subject] : [])].flatMap((descriptor) => linkTo(name, 'manifest', descriptor)),
   ];
   return [...new Map(found.map((link) => [link.path, link])).values()];
 }

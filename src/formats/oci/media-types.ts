@@ -26,3 +26,17 @@ export function mediaTypeOf(header: string | undefined): string {
 export function isManifestType(type: string): boolean {
   return /^application\/vnd\.[a-z0-9!#$&^_.+-]+\+json$/.test(type) && !schema1.test(type);
 }
+
+/**
+ * Layers that may not be handed on: they are where their `urls` say, and nobody has to push them (image specification 1.1,
+ * "Non-Distributable Layers"; Docker's schema 2).
+ */
+export function isForeign(type: string): boolean {
+  return /^application\/vnd\.(?:docker\.image\.rootfs\.foreign\.|oci\.image\.layer\.nondistributable\.)/.test(type);
+}
+
+/** Configs that tell labels and a time of creation. */
+export const imageConfigTypes: readonly string[] = [
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+];

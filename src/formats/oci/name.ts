@@ -30,6 +30,11 @@ export function blobPath(name: string, digest: string): string {
   return `${name}/blobs/${digest}`;
 }
 
+/** Of a request; never of something that is stored. */
+export function uploadPath(name: string, session: string): string {
+  return `${name}/blobs/uploads/${session}`;
+}
+
 /** Every path of an intent ends in two segments of the protocol; what stands before them is the name, whatever its parts are called. */
 export function splitPath(path: string): { readonly name: string; readonly tail: string } {
   const middle = path.lastIndexOf('/', path.lastIndexOf('/') - 1);
@@ -60,4 +65,12 @@ export function clientName(base: string, name: string): string {
   const at = segments.indexOf('v2');
   const before = at === segments.length - 1 ? segments.slice(0, at) : segments.slice(at + 1);
   return [...before, name].join('/');
+}
+
+/**
+ * Where clients go next: without a host, so that it is right behind every reverse proxy (podman and containerd resolve it
+ * against their own address; specification 1.1, "Pushing blobs", allows both).
+ */
+export function locationOf(base: string, path: string): string {
+  return `${new URL(base).pathname.replace(/\/+$/, '')}/${encodePath(path)}`;
 }

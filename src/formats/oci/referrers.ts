@@ -1,6 +1,7 @@
 /** What refers to a manifest: signatures, bills of materials. From the registry's own list, or from the tag that stands in for one. */
 import type { Body, Call, Document, DocumentType, Heard, Link, Origin, Step } from '../../core/format.ts';
 import { type Descriptor, linkTo, readDescriptors } from './descriptor.ts';
+import { referrersOf } from './hosted.ts';
 import { type Json, jsonBytes, parseJson } from './json.ts';
 import { nextPage } from './link-header.ts';
 import { imageIndex, isManifestType, mediaTypeOf } from './media-types.ts';
@@ -96,6 +97,14 @@ export const referrers: DocumentType<Referrers> = {
     return { manifests: union([manifestsIn(json)]) };
   },
   links,
+  // Never absent, like that of an upstream: nothing refers to what is not there.
+  render({ path }, view) {
+    const { name, tail } = splitPath(path);
+    return {
+      headers: { 'content-type': imageIndex },
+      bytes: jsonBytes(indexOf(referrersOf(view, name, tail.slice(tail.indexOf('/') + 1)))),
+    };
+  },
   merge: (docs) => ({ manifests: union(docs.map(({ manifests }) => manifests)) }),
   encode,
 };

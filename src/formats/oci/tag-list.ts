@@ -1,6 +1,7 @@
 /** The tags of an image: all pages of upstream's list, in pages of our own. */
 import type { Body, Call, Document, DocumentType, Heard, Step } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
+import { hasImages, tagsOf } from './hosted.ts';
 import { type Json, jsonBody, jsonBytes, parseJson } from './json.ts';
 import { nextLink, nextPage } from './link-header.ts';
 import { clientName, isTag, splitPath } from './name.ts';
@@ -99,6 +100,11 @@ export const tagList: DocumentType<TagList> = {
   decode(bytes, { path }) {
     const json = parseJson(bytes);
     return { name: splitPath(path).name, tags: inOrder(tagsIn(json)) };
+  },
+  render({ path }, view) {
+    const { name } = splitPath(path);
+    if (!hasImages(view, name)) return undefined;
+    return { bytes: jsonBytes({ name, tags: [...tagsOf(view, name)].map(({ version }) => version) }) };
   },
   merge: (docs, path) => ({ name: splitPath(path).name, tags: inOrder(docs.flatMap(({ tags }) => tags)) }),
   encode,
