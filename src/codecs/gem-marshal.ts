@@ -1,6 +1,7 @@
 /**
- * The little of Ruby's Marshal 4.8 that an index of gems is made of: lists of `[name, Gem::Version, platform]`, and the
- * beginning of a `Gem::Specification`. Anything else is refused; no object is ever made of a class that the bytes name.
+ * The little of Ruby's Marshal 4.8 that an index of gems is made of: lists of `[name, Gem::Version, platform]`, and
+ * `Gem::Specification`, of which only the beginning is read. Anything else is refused; no object is ever made of a class that the
+ * bytes name.
  * Written after `marshal.c` of Ruby 3.1.
  */
 
@@ -27,6 +28,8 @@ const integerType = 0x69;
 const nilType = 0x30;
 const trueType = 0x54;
 const falseType = 0x46;
+const hashType = 0x7b;
+const objectType = 0x6f;
 
 const versionClass = 'Gem::Version';
 const specificationClass = 'Gem::Specification';
@@ -242,6 +245,13 @@ class Writer {
     this.#at += this.#bytes.write(value, this.#at);
   }
 
+  bytes(value: Uint8Array): void {
+    this.long(value.byteLength);
+    this.#room(value.byteLength);
+    this.#bytes.set(value, this.#at);
+    this.#at += value.byteLength;
+  }
+
   done(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }
@@ -306,4 +316,186 @@ export function writeSpecTuples(tuples: readonly SpecTuple[]): Uint8Array {
     text(tuple.platform);
   }
   return writer.done();
+}
+
+/** `[operator, version]`, all of which a version has to meet. */
+export type Requirement = readonly (readonly [operator: string, version: string])[];
+
+/** What a specification says that is in the index; the rest of it is in the gem alone. */
+export interface Specification {
+  readonly name: string;
+  readonly version: string;
+  /** As its author wrote it; `ruby` stands for any. */
+  readonly platform: string;
+  /** Of the platform, as RubyGems takes it apart; absent for `ruby`. */
+  readonly platformParts?: readonly [cpu: string | null, os: string, version: string | null];
+  readonly rubygemsVersion: string;
+  /** `YYYY-MM-DD`. */
+  readonly date: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly homepage?: string;
+  readonly email?: string | readonly string[];
+  readonly authors: readonly string[];
+  readonly licenses: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly requiredRuby: Requirement;
+  readonly requiredRubygems: Requirement;
+  readonly dependencies: readonly {
+    readonly name: string;
+    readonly type: 'runtime' | 'development';
+    readonly requirement: Requirement;
+  }[];
+}
+
+const timeClass = 'Time';
+
+/** A day, as `Time#_dump` packs it: little endian, with the flag for UTC (`time.c`, `time_mdump`). */
+function packedDay(date: string): Uint8Array {
+  const [year = 1900, month = 1, day = 1] = date.split('-').map(Number);
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE((0xc0000000 + (((year - 1900) << 14) | ((month - 1) << 10) | (day << 5))) >>> 0, 0);
+  return bytes;
+}
+
+/** Writes values in full, each where it stands; of symbols only the second one is a reference. */
+class ValueWriter extends Writer {
+  readonly #symbols = new Map<string, number>();
+
+  constructor() {
+    super(1024);
+    this.byte(header >> 8);
+    this.byte(header & 0xff);
+  }
+
+  symbol(name: string): void {
+    const known = this.#symbols.get(name);
+    this.byte(known === undefined ? symbolType : symbolLinkType);
+    if (known !== undefined) {
+      this.long(known);
+      return;
+    }
+    this.#symbols.set(name, this.#symbols.size);
+    super.text(name);
+  }
+
+  /** A text in UTF-8 (or, of ASCII alone, in that). */
+  string(value: string | null | undefined, isAscii = false): void {
+    if (value === null || value === undefined) {
+      this.byte(nilType);
+      return;
+    }
+    this.byte(ivarType);
+    this.byte(stringType);
+    super.text(value);
+    this.long(1);
+    this.symbol('E');
+    this.byte(isAscii ? falseType : trueType);
+  }
+
+  array<T>(values: readonly T[], write: (value: T) => void): void {
+    this.byte(arrayType);
+    this.long(values.length);
+    for (const value of values) write(value);
+  }
+
+  strings(values: readonly string[]): void {
+    this.array(values, (value) => this.string(value));
+  }
+
+  version(value: string): void {
+    this.byte(userMarshalType);
+    this.symbol(versionClass);
+    this.strings([value]);
+  }
+
+  requirement(value: Requirement): void {
+    this.byte(userMarshalType);
+    this.symbol('Gem::Requirement');
+    this.array([value], (clauses) =>
+      this.array(clauses, ([operator, version]) => {
+        this.byte(arrayType);
+        this.long(2);
+        this.string(operator);
+        this.version(version);
+      }),
+    );
+  }
+
+  object(className: string, fields: Readonly<Record<string, () => void>>): void {
+    this.byte(objectType);
+    this.symbol(className);
+    this.long(Object.keys(fields).length);
+    for (const [name, write] of Object.entries(fields)) {
+      this.symbol(`@${name}`);
+      write();
+    }
+  }
+}
+
+function writeFields(spec: Specification): Uint8Array {
+  const { email, platformParts } = spec;
+  const out = new ValueWriter();
+  out.byte(arrayType);
+  out.long(19);
+  out.string(spec.rubygemsVersion);
+  out.byte(integerType);
+  out.long(4);
+  out.string(spec.name);
+  out.version(spec.version);
+  out.byte(ivarType);
+  out.byte(userDefinedType);
+  out.symbol(timeClass);
+  out.bytes(packedDay(spec.date));
+  out.long(1);
+  out.symbol('zone');
+  out.string('UTC', true);
+  out.string(spec.summary);
+  out.requirement(spec.requiredRuby);
+  out.requirement(spec.requiredRubygems);
+  out.string(spec.platform);
+  out.array(spec.dependencies, ({ name, type, requirement }) =>
+    out.object('Gem::Dependency', {
+      name: () => out.string(name),
+      requirement: () => out.requirement(requirement),
+      type: () => out.symbol(type),
+      prerelease: () => out.byte(falseType),
+      version_requirements: () => out.requirement(requirement),
+    }),
+  );
+  // The project at RubyForge, which is no more.
+  out.string('');
+  if (typeof email === 'object') out.strings(email);
+  else out.string(email);
+  out.strings(spec.authors);
+  out.string(spec.description);
+  out.string(spec.homepage);
+  // Whether it has documentation: it always has.
+  out.byte(trueType);
+  if (platformParts) {
+    const [cpu, os, version] = platformParts;
+    out.object('Gem::Platform', {
+      cpu: () => out.string(cpu),
+      os: () => out.string(os),
+      version: () => out.string(version),
+    });
+  } else out.string(spec.platform);
+  out.strings(spec.licenses);
+  const metadata = Object.entries(spec.metadata);
+  out.byte(hashType);
+  out.long(metadata.length);
+  for (const [key, value] of metadata) {
+    out.string(key);
+    out.string(value);
+  }
+  return out.done();
+}
+
+/** A `Gem::Specification` as `quick/Marshal.4.8/` has it, not yet packed (`Gem::Specification#_dump`). The same, the same bytes. */
+export function writeSpecification(spec: Specification): Uint8Array {
+  const out = new ValueWriter();
+  out.byte(userDefinedType);
+  out.symbol(specificationClass);
+  out.bytes(writeFields(spec));
+  return out.done();
 }

@@ -1,11 +1,15 @@
-/** RubyGems: the compact index that Bundler reads, the lists and specifications in Ruby's Marshal that `gem` reads, and the gems. */
-import type { Answer, Artifact, Call, Document, DocumentType, Format, Forward, Intent } from '../../core/format.ts';
+/** RubyGems: the compact index that Bundler reads, the lists and specifications in Ruby's Marshal that `gem` reads, the gems, and what `gem push` and its kin send. */
+import type { Answer, Artifact, Call, Document, DocumentType, Format, Intent } from '../../core/format.ts';
 import { fullName, fullNamePath } from './full-name.ts';
 import { gemspec, gemspecPath } from './gemspec.ts';
 import { info } from './info.ts';
 import { gemFacts, versionList } from './json.ts';
 import { isName, readingsOf } from './name.ts';
 import { names } from './names.ts';
+import { owners } from './owners.ts';
+import { attestationsPath, changeOwners, gemPath, push, yank } from './publish.ts';
+import { completed, completions, search, searched } from './search.ts';
+import { signIn } from './sign-in.ts';
 import { specList } from './spec-list.ts';
 import { textBody } from './text.ts';
 import { versions } from './versions.ts';
@@ -48,7 +52,7 @@ function gemAt(full: string, isDescribed: boolean): Artifact | undefined {
     readings.length === 1 ? pageOf(name) : { kind: 'document', type: fullName, path: fullNamePath(full), name };
   return {
     kind: 'artifact',
-    path: `gems/${full}.gem`,
+    path: gemPath(full),
     name,
     version,
     contentType: 'application/octet-stream',
@@ -83,17 +87,26 @@ function readVersions(call: Call, variant: string): Intent | undefined {
   return { kind: 'document', type: versionList, path: `api/v1/versions/${name}.json`, name, variant };
 }
 
-const noList = { headers: { 'content-type': 'application/json; charset=utf-8' }, bytes: Buffer.from('[]') };
+function readOwners(call: Call, variant: string): Intent | undefined {
+  const name = param(call, 'name');
+  if (!isName(name)) return undefined;
+  return { kind: 'document', type: owners, path: `api/v1/gems/${name}/owners.json`, name, variant };
+}
 
-function search(path: string): (call: Call) => Forward {
-  return (call) => {
-    const query = call.query.toString();
-    return {
-      kind: 'forward',
-      path: `${path}${query === '' ? '' : `?${query}`}`,
-      accepts: isJson,
-      otherwise: noList,
-    };
+/** Signed statements about where a gem was made, as they came with it. */
+function readAttestations(call: Call): Intent | undefined {
+  const full = param(call, 'full');
+  const [likely] = readingsOf(full);
+  if (!likely) return undefined;
+  return {
+    kind: 'artifact',
+    path: attestationsPath(full),
+    name: likely.name,
+    version: likely.version,
+    freshness: 'revalidate',
+    contentType: 'application/json',
+    accepts: isJson,
+    limit: 8 * 1024 * 1024,
   };
 }
 
@@ -107,7 +120,7 @@ function formatWith({ compactIndex }: Options): Format {
     id: 'rubygems',
     digests: [],
     upstream: { reads: ['date', 'last-modified'] },
-    auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
+    auth: { from: ['basic', 'bearer', 'raw'], challenge: () => 'Basic realm="Larder"' },
     routes: [
       { id: 'root', method: 'GET', path: '/', intent: () => root },
       { id: 'versions', method: 'GET', path: '/versions', intent: () => page(versions, 'versions') },
@@ -140,15 +153,33 @@ function formatWith({ compactIndex }: Options): Format {
         path: '/api/v1/versions/{name}/latest.json',
         intent: (call) => readVersions(call, 'latest'),
       },
-      { id: 'search', method: 'GET', path: '/api/v1/search.json', intent: search('api/v1/search.json') },
+      { id: 'search', method: 'GET', path: '/api/v1/search.json', intent: ({ query }) => searched(query) },
       {
         id: 'autocomplete',
         method: 'GET',
         path: '/api/v1/search/autocomplete',
-        intent: search('api/v1/search/autocomplete'),
+        intent: ({ query }) => completed(query),
       },
+      { id: 'attestations', method: 'GET', path: '/api/v1/attestations/{full}.json', intent: readAttestations },
+      {
+        id: 'owners',
+        method: 'GET',
+        path: '/api/v1/gems/{name}/owners.json',
+        intent: (call) => readOwners(call, 'json'),
+      },
+      {
+        id: 'owners-yaml',
+        method: 'GET',
+        path: '/api/v1/gems/{name}/owners.yaml',
+        intent: (call) => readOwners(call, 'yaml'),
+      },
+      { id: 'push', method: 'POST', path: '/api/v1/gems', intent: () => push },
+      { id: 'yank', method: 'DELETE', path: '/api/v1/gems/yank', intent: () => yank },
+      { id: 'add-owner', method: 'POST', path: '/api/v1/gems/{name}/owners', intent: changeOwners },
+      { id: 'remove-owner', method: 'DELETE', path: '/api/v1/gems/{name}/owners', intent: changeOwners },
+      { id: 'sign-in', method: 'POST', path: '/api/v1/api_key', intent: () => signIn },
     ],
-    documents: [versions, names, info, fullName, specList, gemspec, gemFacts, versionList],
+    documents: [versions, names, info, fullName, specList, gemspec, gemFacts, versionList, search, completions, owners],
     // Printed as it is. RubyGems takes two beginnings of such a text for questions of its own, neither of which is ours.
     problem: ({ status, message }) => textBody(`${message}\n`, status),
     configure(options) {

@@ -1,7 +1,8 @@
 /** `/info/{gem}`: what each version needs, the digest of its file and when it was published. */
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import type { DocumentType, Link, Origin } from '../../core/format.ts';
-import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
+import { pageText, releasesOf } from './release.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textBody, textType } from './text.ts';
 
 /** `1.1.0-java dep1:>= 1.0&< 3,dep2:= 2|checksum:…,ruby:>= 2.0,created_at:2024-05-01T12:00:00Z` */
 export interface Line {
@@ -80,6 +81,10 @@ export const info: DocumentType<Info> = {
     return { bytes, lines: linesOf(bytes) };
   },
   links,
+  render({ name = '' }, view) {
+    const releases = releasesOf(view, name);
+    return releases.length === 0 ? undefined : textBody(pageText(releases));
+  },
   withhold(page, refused) {
     const lines = page.lines.filter(({ version }) => !refused(version));
     return lines.length === page.lines.length ? page : { lines };

@@ -1,7 +1,8 @@
 /** `/names`: every name there is, in alphabetical order. */
 import type { DocumentType, Origin } from '../../core/format.ts';
 import { isName } from './name.ts';
-import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
+import { isListed } from './release.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textBody, textType } from './text.ts';
 
 interface Names {
   readonly bytes: Uint8Array;
@@ -36,5 +37,9 @@ export const names: DocumentType<Names> = {
   ranges: true,
   decode,
   merge,
+  render(_want, view) {
+    const listed = [...view.names()].filter((name) => isListed(view, name)).sort();
+    return textBody(`---\n${listed.map((name) => `${name}\n`).join('')}`);
+  },
   encode: ({ bytes }) => pageBody(bytes),
 };

@@ -1,6 +1,7 @@
 /** `/versions`: every gem there is, line after line as it was published, with the MD5 of its page. */
 import type { DocumentType, Origin } from '../../core/format.ts';
-import { bodyStart, bufferOf, checkDigest, pageBody, textType } from './text.ts';
+import { versionsText } from './release.ts';
+import { bodyStart, bufferOf, checkDigest, pageBody, textBody, textType } from './text.ts';
 
 export interface Versions {
   readonly bytes: Uint8Array;
@@ -102,5 +103,6 @@ export const versions: DocumentType<Versions> = {
   ranges: true,
   decode,
   merge,
+  render: (_want, view) => textBody(versionsText(view)),
   encode: ({ bytes }) => pageBody(bytes),
 };

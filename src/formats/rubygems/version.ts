@@ -1,0 +1,90 @@
+/** Version numbers, as `Gem::Version` understands them, and platforms, as `Gem::Platform` does. */
+
+/** `Gem::Version::VERSION_PATTERN` without a dash, which RubyGems itself has replaced before a gem is built. */
+export function isNumber(text: string): boolean {
+  return text.length <= 128 && /^\d+(?:\.[0-9A-Za-z]+)*$/.test(text);
+}
+
+/** Goes by what a gem's file is called. */
+export function isPlatform(text: string): boolean {
+  return text.length <= 128 && /^[0-9A-Za-z][0-9A-Za-z._-]*$/.test(text);
+}
+
+/** As the index calls it: the platform follows unless it is `ruby`. */
+export function fullVersionOf(number: string, platform: string): string {
+  return platform === 'ruby' ? number : `${number}-${platform}`;
+}
+
+export function isPrereleaseNumber(number: string): boolean {
+  return /[A-Za-z]/.test(number);
+}
+
+/** `1.0.rc1` has four parts; numbers are compared as numbers, and any text is less than any number. */
+function partsOf(number: string): readonly string[] {
+  return number.match(/\d+|[A-Za-z]+/g) ?? [];
+}
+
+function compareParts(one: string, other: string): number {
+  const [isNumeric, isOtherNumeric] = [/^\d/.test(one), /^\d/.test(other)];
+  if (isNumeric !== isOtherNumeric) return isNumeric ? 1 : -1;
+  if (!isNumeric) return one < other ? -1 : one > other ? 1 : 0;
+  const [a, b] = [BigInt(one), BigInt(other)];
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Lowest first; 0 for `1.0` and `1.0.0`, which are the same version. */
+export function compareNumbers(one: string, other: string): number {
+  const [a, b] = [partsOf(one), partsOf(other)];
+  for (let at = 0; at < Math.max(a.length, b.length); at++) {
+    const order = compareParts(a[at] ?? '0', b[at] ?? '0');
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+type Parts = readonly [cpu: string | null, os: string, version: string | null];
+
+/** Systems by their names in a platform, the first that fits; what follows the name is the version. */
+const systems: readonly (readonly [RegExp, string | undefined])[] = [
+  [/aix(\d+)?/, 'aix'],
+  [/cygwin/, 'cygwin'],
+  [/darwin(\d+)?/, 'darwin'],
+  [/^macruby$/, 'macruby'],
+  [/freebsd(\d+)?/, 'freebsd'],
+  [/hpux(\d+)?/, 'hpux'],
+  [/^j(?:ava|ruby)$/, 'java'],
+  [/^java([\d.]*)/, 'java'],
+  [/^dalvik(\d+)?$/, 'dalvik'],
+  [/^dotnet$/, 'dotnet'],
+  [/^dotnet([\d.]*)/, 'dotnet'],
+  [/linux-?(\w+)?/, 'linux'],
+  [/mingw32/, 'mingw32'],
+  [/mingw-?(\w+)?/, 'mingw'],
+  [/(mswin\d+)(?:_(\d+))?/, undefined],
+  [/netbsdelf/, 'netbsdelf'],
+  [/openbsd(\d+\.\d+)?/, 'openbsd'],
+  [/solaris(\d+\.\d+)?/, 'solaris'],
+  [/wasi/, 'wasi'],
+  [/^(\w+_platform)(\d+)?/, undefined],
+];
+
+/** Processor, system and version of a platform other than `ruby` (`Gem::Platform#initialize`, RubyGems 3.5). */
+export function platformParts(platform: string): Parts {
+  const words = platform.split('-');
+  if (words.length > 2 && !/\d/.test(words.at(-1) ?? '')) words.splice(-2, 2, words.slice(-2).join('-'));
+  const [first = '', ...rest] = words;
+  const cpu = /i\d86/.test(first) ? 'x86' : first;
+  const [second, third] = rest;
+  if (second !== undefined && third !== undefined && rest.length === 2 && /^\d+(?:\.\d+)?$/.test(third)) {
+    return [cpu, second, third];
+  }
+  const system = second ?? first;
+  const own = second === undefined ? null : cpu;
+  for (const [pattern, name] of systems) {
+    const [found, one, two] = pattern.exec(system) ?? [];
+    if (found === undefined) continue;
+    if (name !== undefined) return [own, name, one ?? null];
+    return [own ?? (one === 'mswin32' ? 'x86' : null), one ?? '', two ?? null];
+  }
+  return [own, 'unknown', null];
+}
