@@ -1,14 +1,50 @@
 import { describe, expect, it } from 'vitest';
 import { compileRoutes } from '../../src/core/route.ts';
 import { format } from '../../src/formats/generic/index.ts';
-import { answered, conformance, intentOf } from '../conformance/format.ts';
+import { conformance, intentOf } from '../conformance/format.ts';
+
+const folderFile = (name: string, digit: string): Readonly<Record<string, unknown>> => ({
+  name,
+  size: 3,
+  sha256: digit.repeat(64),
+  contentType: 'text/plain',
+  publishedAt: '2026-03-04T05:06:07.000Z',
+});
+const folderOf = (folders: readonly string[], files: readonly unknown[]): Buffer =>
+  Buffer.from(JSON.stringify({ path: 'a', folders, files }));
 
 conformance(format, {
-  documents: [],
+  documents: [
+    {
+      type: 'folder',
+      path: 'folder/a',
+      url: 'http://hosted.invalid/folder/a',
+      bytes: folderOf(['b'], [folderFile('c&d.txt', '1'), folderFile('e', '2')]),
+      variants: ['json'],
+      projections: ['text', 'html'],
+      wrong: {
+        'with a file without a name': folderOf([], [{ ...folderFile('a', '1'), name: undefined }]),
+        'with a folder without a name': folderOf([1 as unknown as string], []),
+      },
+      isHostedOnly: true,
+    },
+  ],
   examples: {
     root: ['/'],
     file: ['/node/v24.0.0/SHASUMS256.txt', '/a.tar.gz', '/a.tar.gz.sha256', '/folder/', '/x?y=z'],
+    put: ['/a.tar.gz', '/deep/down/a%20b'],
+    delete: ['/a.tar.gz'],
   },
+  publish: [
+    {
+      title: 'a file',
+      request: { path: '/deep/down/a%20b.txt', body: 'hello' },
+      other: { path: '/deep/down/a%20b.txt', body: 'good-bye' },
+      files: { '/deep/down/a%20b.txt': Buffer.from('hello') },
+      documents: ['/', '/deep/', { path: '/deep/down/', headers: { accept: 'application/json' } }],
+      undo: [{ method: 'DELETE', path: '/deep/down/a%20b.txt' }],
+    },
+  ],
 });
 
 function freshnessOf(options: Readonly<Record<string, unknown>>, path: string): string | undefined {
@@ -62,16 +98,10 @@ describe('a file', () => {
     expect(intentOf(router, 'GET', '/a%20b/c%2Bd.tar.gz.sha256')?.intent).toEqual({
       kind: 'artifact',
       path: 'a b/c+d.tar.gz.sha256',
+      name: 'a b/c+d.tar.gz.sha256',
       freshness: 'revalidate',
     });
   });
-});
-
-it.each(['/', '/folder/', '/a/b/'])('the folder %s is not there, and the answer says why', (path) => {
-  const intent = intentOf(compileRoutes(format.routes), 'GET', path)?.intent;
-  const body = answered(intent);
-  expect(body?.status).toBe(404);
-  expect(Buffer.from(body?.bytes ?? []).toString()).toContain('folder');
 });
 
 describe('its options', () => {

@@ -1,6 +1,8 @@
-/** Files below an upstream URL, of no ecosystem in particular. */
+/** Files by their path, of no ecosystem in particular: below an upstream's URL, or put here. */
 import type { Body, Call, Format, Intent } from '../../core/format.ts';
+import { documentPathOf, folder, variantFor } from './folder.ts';
 import { compileGlobs } from './globs.ts';
+import { deleteFile, putFile } from './publish.ts';
 
 const optionNames = ['immutable', 'mutable'];
 
@@ -29,8 +31,14 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
 
   function readFile(call: Call): Intent {
     const path = call.params.path ?? '';
-    if (path.endsWith('/')) return folder();
-    return { kind: 'artifact', path, freshness: isImmutable(path) && !isMutable(path) ? 'immutable' : 'revalidate' };
+    if (path === '' || path.endsWith('/')) return readFolder(call, path.slice(0, -1));
+    // The path is the name: claims and rules about names hold for paths.
+    return {
+      kind: 'artifact',
+      path,
+      name: path,
+      freshness: isImmutable(path) && !isMutable(path) ? 'immutable' : 'revalidate',
+    };
   }
 
   return {
@@ -38,20 +46,23 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     digests: [],
     auth: { from: ['basic', 'bearer'], challenge: () => 'Basic realm="Larder"' },
     routes: [
-      { id: 'root', method: 'GET', path: '/', intent: folder },
+      { id: 'root', method: 'GET', path: '/', intent: readFile },
       { id: 'file', method: 'GET', path: '/{path+}', intent: readFile },
+      { id: 'put', method: 'PUT', path: '/{path+}', intent: (call) => putFile(call, { isMutable }) },
+      { id: 'delete', method: 'DELETE', path: '/{path+}', intent: deleteFile },
     ],
-    documents: [],
+    documents: [folder],
     problem: ({ status, message }) => text(message, status),
     configure,
   };
 }
 
-/** Listings are pages about upstream's own addresses, and nothing says which of them are to be changed. */
-function folder(): Intent {
+function readFolder(call: Call, path: string): Intent {
   return {
-    kind: 'answer',
-    body: text('This is a folder. Files are passed on, listings are not: ask for a file below it.', 404),
+    kind: 'document',
+    type: folder,
+    path: documentPathOf(path),
+    variant: variantFor(call.headers.accept),
   };
 }
 
