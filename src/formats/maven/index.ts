@@ -131,11 +131,15 @@ function artifactHeaders(_want: Artifact, { digests }: ArtifactFacts): Readonly<
   };
 }
 
-/** Maven Resolver from 2.0.2 and 1.9.24 prints title and detail of problem details (RFC 9457); older ones print the status only. */
+/**
+ * Maven Resolver from 2.0.2 and 1.9.24 on prints title and detail of problem details (RFC 9457). Older ones, Gradle and Ivy print the
+ * status line and nothing else.
+ */
 function problem({ status, code, message }: ProblemFacts): Body {
   const title = code.charAt(0).toUpperCase() + code.slice(1).replaceAll('_', ' ');
   return {
     status,
+    reason: message,
     headers: { 'content-type': 'application/problem+json' },
     bytes: Buffer.from(`${JSON.stringify({ title, status, detail: message, code })}\n`),
   };
