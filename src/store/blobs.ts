@@ -19,7 +19,7 @@ export interface Blobs {
   bytes(digest: Digest): Promise<Buffer | undefined>;
   /** Stages, syncs and commits; rejects with code `ENOSPC` when there is no room. */
   add(bytes: Uint8Array): Promise<Digest>;
-  /** False: not there, or being read. */
+  /** False: not there, being read, or protected. */
   delete(digest: Digest): Promise<boolean>;
   /** Moves it to quarantine; whoever reads it meanwhile keeps what was opened. */
   quarantine(digest: Digest, reason: string): Promise<void>;
@@ -48,6 +48,8 @@ export interface StoredBlobsParts {
   readonly health: Health;
   readonly clock: () => number;
   readonly stage: OpenStage;
+  /** What is protected is up to date afterwards, whatever other processes did. Rejects when that can't be known. */
+  readonly protectionKnown: () => Promise<void>;
 }
 
 export class StoredBlobs implements Blobs {
@@ -113,7 +115,7 @@ export class StoredBlobs implements Blobs {
 
   async delete(digest: Digest): Promise<boolean> {
     const hex = sha256Hex(digest);
-    if (!hex || this.#parts.space.isPinned(hex)) return false;
+    if (!hex || this.#parts.space.isPinned(hex) || this.#parts.space.isProtected(hex)) return false;
     return this.#change(hex, async () => {
       const deleted = await this.#parts.objects.delete(blobName(hex));
       this.#gone(hex);
@@ -147,12 +149,28 @@ export class StoredBlobs implements Blobs {
     });
   }
 
-  /** Deletes what was evicted, unless it was stored again meanwhile. */
+  /**
+   * Deletes what was evicted, unless it was stored again meanwhile. Another process may be about to publish these very bytes: so
+   * they lose their name first, then we look, and only then are they deleted. Either we see what it wrote, or it sees that they are
+   * gone and gives them their name back.
+   */
   removeEvicted(hex: string, stillDoomed: () => boolean): Promise<void> {
+    const { objects, space, protectionKnown } = this.#parts;
     return this.#change(hex, async () => {
       if (!stillDoomed()) return;
       this.#handles.forget(hex);
-      await this.#parts.objects.delete(blobName(hex));
+      if (!(await objects.move(blobName(hex), trashName(hex)))) return;
+      try {
+        await protectionKnown();
+      } catch (error) {
+        await objects.move(trashName(hex), blobName(hex));
+        throw error;
+      }
+      if (!space.isProtected(hex)) await objects.delete(trashName(hex));
+      else {
+        await objects.move(trashName(hex), blobName(hex));
+        space.spare(hex);
+      }
     });
   }
 

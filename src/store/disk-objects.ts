@@ -1,8 +1,8 @@
 /** Objects as files below one folder. */
 import { dirname, join } from 'node:path';
 import { publish } from '../core/events.ts';
-import { codeOf, type Disk, type DiskFile, readFully } from './disk.ts';
-import type { ListedObject, ObjectFacts, Objects, OpenObject } from './objects.ts';
+import { codeOf, type Disk, type DiskFile, readFully, writeFully } from './disk.ts';
+import type { Hold, ListedObject, ObjectFacts, Objects, OpenObject } from './objects.ts';
 
 export interface DiskObjectsOptions {
   readonly root: string;
@@ -20,6 +20,8 @@ export class DiskObjects implements Objects {
   readonly #root: string;
   readonly #disk: Disk;
   readonly #temporary: () => Promise<string>;
+  /** Folders whose own names survive a power failure. Folders are never removed, so this is learnt once. */
+  readonly #settled = new Set<string>();
 
   constructor(options: DiskObjectsOptions) {
     this.#root = options.root;
@@ -45,16 +47,68 @@ export class DiskObjects implements Objects {
     return true;
   }
 
-  async replace(name: string, bytes: Uint8Array | string): Promise<void> {
+  async replace(name: string, bytes: Uint8Array | string | AsyncIterable<Uint8Array>): Promise<void> {
     const target = join(this.#root, name);
     const file = await this.#temporary();
     try {
-      await this.#inFolder(file, () => this.#disk.writeFile(file, bytes));
+      if (typeof bytes === 'string' || bytes instanceof Uint8Array) {
+        await this.#inFolder(file, () => this.#disk.writeFile(file, bytes));
+      } else await this.#write(file, bytes, false);
       await this.#inFolder(target, () => this.#disk.rename(file, target));
     } catch (error) {
       await this.#disk.unlink(file).catch(() => {});
       throw error;
     }
+  }
+
+  async create(name: string, bytes: Uint8Array): Promise<boolean> {
+    const target = join(this.#root, name);
+    const file = await this.#temporary();
+    try {
+      await this.#inFolder(file, () => this.#write(file, [bytes], true));
+      if (!(await this.#link(file, target))) return false;
+      await this.settle(name);
+      return true;
+    } finally {
+      await this.#disk.unlink(file).catch(leftOver);
+    }
+  }
+
+  async settle(name: string): Promise<void> {
+    let folder = dirname(join(this.#root, name));
+    await this.#syncFolder(folder);
+    while (folder !== this.#root && !this.#settled.has(folder)) {
+      const parent = dirname(folder);
+      await this.#syncFolder(parent);
+      this.#settled.add(folder);
+      folder = parent;
+    }
+    if (this.#settled.has(this.#root)) return;
+    // What the data folder lies in is not ours; it may not even be ours to open.
+    await this.#syncFolder(dirname(this.#root)).catch(() => {});
+    this.#settled.add(this.#root);
+  }
+
+  async hold(name: string): Promise<Hold | undefined> {
+    const target = join(this.#root, name);
+    const file = await this.#temporary();
+    const held = await wasThere(this.#disk.link(target, file));
+    if (!held) return undefined;
+    return {
+      restore: async () => {
+        if (await this.#link(file, target)) await this.settle(name);
+      },
+      release: () => this.#disk.unlink(file).catch(leftOver),
+    };
+  }
+
+  existsNow(name: string): boolean {
+    return this.#disk.existsNow(join(this.#root, name));
+  }
+
+  async groups(prefix: string): Promise<readonly string[]> {
+    const entries = await ifThere(this.#disk.readdir(join(this.#root, prefix)));
+    return (entries ?? []).filter((entry) => entry.isDirectory()).map(({ name }) => name);
   }
 
   async open(name: string): Promise<OpenObject | undefined> {
@@ -109,6 +163,44 @@ export class DiskObjects implements Objects {
     }
   }
 
+  /** False: the name is taken. */
+  async #link(file: string, target: string): Promise<boolean> {
+    try {
+      await this.#inFolder(target, () => this.#disk.link(file, target));
+      return true;
+    } catch (error) {
+      const code = codeOf(error) ?? '';
+      if (code === 'EEXIST') return false;
+      if (!noLinks.has(code)) throw error;
+      const message = 'the file system of the data folder has no hard links, without which nothing can be published';
+      throw Object.assign(new Error(message, { cause: error }), { code });
+    }
+  }
+
+  async #write(path: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, synced: boolean): Promise<void> {
+    const file = await this.#disk.open(path, 'wx');
+    try {
+      let position = 0;
+      for await (const piece of pieces) {
+        await writeFully(file, piece, position);
+        position += piece.length;
+      }
+      if (synced) await file.datasync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #syncFolder(path: string): Promise<void> {
+    const folder = await this.#disk.open(path, 'r');
+    try {
+      // Not `datasync`, which may leave out a new name in a folder whose size stays the same.
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+
   /** Folders are made when they turn out to be missing: most of the time they are there. */
   async #inFolder(path: string, work: () => Promise<void>): Promise<void> {
     try {
@@ -158,6 +250,11 @@ export async function* handfuls<T>(from: AsyncIterable<T>, count: number): Async
     some = [];
   }
   if (some.length > 0) yield some;
+}
+
+/** A left-over second name is swept at the next start. */
+function leftOver(error: unknown): void {
+  if (codeOf(error) !== 'ENOENT') publish('fault', { where: 'staging', error });
 }
 
 async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {

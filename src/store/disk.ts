@@ -1,5 +1,5 @@
 /** Every disk operation of the store goes through one object, so that a test can make the n-th one fail. */
-import { promises as fs, fstatSync } from 'node:fs';
+import { promises as fs, fstatSync, statSync } from 'node:fs';
 
 export interface FileFacts {
   readonly size: number;
@@ -18,6 +18,8 @@ export interface DiskFile {
     position: number,
   ): Promise<{ readonly bytesWritten: number }>;
   datasync(): Promise<void>;
+  /** With all that belongs to it; of a folder: the names in it. */
+  sync(): Promise<void>;
   stat(): Promise<FileFacts>;
   close(): Promise<void>;
 }
@@ -47,6 +49,8 @@ export interface Disk {
   statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
   /** Synchronous, because on an open descriptor it never waits for the disk and a trip to the thread pool costs thirty times as much. */
   statNow(fd: number): FileFacts;
+  /** Synchronous, because it is asked before every answer and the name is in the system's memory: a few microseconds. */
+  existsNow(path: string): boolean;
 }
 
 export const disk: Disk = {
@@ -65,6 +69,7 @@ export const disk: Disk = {
   utimes: (path, atMs) => fs.utimes(path, atMs / 1000, atMs / 1000),
   statfs: (path) => fs.statfs(path),
   statNow: fstatSync,
+  existsNow: (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,
 };
 
 /** The operating system's error code, or Node's. */

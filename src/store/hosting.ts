@@ -1,7 +1,13 @@
 /** The hosted packages of one repository: kept in memory, made from its journal, and changed only through it. */
-import type { Digest } from '../core/digest.ts';
-import type { ChangeSet, Decide, StagedFile, View } from '../core/hosting.ts';
-import type { Signature, Written } from '../core/journal.ts';
+import { type Digest, hexOf } from '../core/digest.ts';
+import type { ChangeSet, Decide, Entry, StagedFile, View } from '../core/hosting.ts';
+import type { OpenJournal, Signature, Written } from '../core/journal.ts';
+import { Problem } from '../core/problem.ts';
+import { type Bytes, type Plan, planChange } from './hosting-rules.ts';
+import { HostedState } from './hosting-state.ts';
+import { viewOf } from './hosting-view.ts';
+import { blobName } from './layout.ts';
+import type { Hold, Objects } from './objects.ts';
 
 export interface Hosting {
   /** What others published is known afterwards. Free when nothing was. Rejects with a Problem (`storage_unavailable`). */
@@ -93,4 +99,185 @@ export interface HostedChange {
   }[];
   readonly removes?: readonly string[];
   readonly about?: Readonly<Record<string, unknown>>;
+}
+
+export interface HostingOptions {
+  /** `org/name`. */
+  readonly repository: string;
+  /** Whether published versions may be replaced; asked each time. */
+  readonly overwrites: () => boolean;
+  readonly openJournal: OpenJournal;
+  readonly objects: Pick<Objects, 'facts' | 'hold' | 'settle'>;
+}
+
+/** Also what the store must know of it: which bytes it needs. */
+export interface OpenedHosting extends Hosting {
+  /** Published, or about to be. */
+  refersTo(digest: Digest): boolean;
+  entries(): Iterable<Entry>;
+}
+
+/** A change on its way into the journal. */
+interface Coming {
+  readonly paths: ReadonlySet<string>;
+  readonly addedBytes: number;
+}
+
+/** Files made blobs at a time. */
+const landingsAtOnce = 8;
+/** How often a file is made a blob that is gone again before it can be held. */
+const landings = 3;
+
+export async function openHosting(options: HostingOptions): Promise<OpenedHosting> {
+  const state = new HostedState();
+  /** Packages with a change on its way into the journal, which nobody sees yet. */
+  const coming = new Map<string, Coming>();
+  /** Digests of changes that are not yet in the journal, and how many of them want each. */
+  const landing = new Map<Digest, number>();
+  const journal = await options.openJournal<HostedChange>({
+    name: options.repository,
+    apply(written) {
+      state.apply(written);
+      coming.delete(written.change.name);
+    },
+    snapshot: () => state.snapshot(),
+    restore: (values) => state.restore(values),
+  });
+
+  function plan({ decide, judge }: CommitRequest): Plan {
+    const set = decide(view);
+    const planned = planChange(state, options.overwrites(), set);
+    judge(set, planned.effect);
+    return planned;
+  }
+
+  /** No two packages that are written together may want the same path: neither has seen the other. */
+  function announce({ set: { name }, effect: { addedBytes }, bytes }: Plan): Coming {
+    const paths = new Set(bytes.map(({ path }) => path));
+    for (const [other, change] of coming) {
+      if (other === name || change.paths.isDisjointFrom(paths)) continue;
+      throw new Problem('conflict', `${other} is published at the same path at this moment. Try again.`);
+    }
+    const change = { paths, addedBytes };
+    coming.set(name, change);
+    return change;
+  }
+
+  async function commit(request: CommitRequest): Promise<Committed> {
+    await journal.catchUp();
+    const held = new HeldBytes(options.objects, landing, request);
+    let announced: Coming | undefined;
+    try {
+      let seen = journal.number;
+      let planned = plan(request);
+      const { name } = planned.set;
+      // Before it is its turn, so that those who wait behind it do not wait for its files.
+      await held.take(planned);
+      if (!planned.change) return { set: planned.set, number: undefined, changed: false };
+      const written = await journal.append(name, request.signature, async () => {
+        // It was announced before, and somebody else's change came first.
+        coming.delete(name);
+        if (seen !== journal.number) {
+          seen = journal.number;
+          planned = plan(request);
+          if (planned.set.name !== name) throw new Error(`a change of ${name} became one of ${planned.set.name}`);
+          await held.take(planned);
+        }
+        if (!planned.change) return undefined;
+        announced = announce(planned);
+        return { action: request.action, ...planned.change };
+      });
+      if (written) await held.restore();
+      return { set: planned.set, number: written?.number, changed: written !== undefined };
+    } finally {
+      for (const [name, change] of coming) if (change === announced) coming.delete(name);
+      await held.release();
+    }
+  }
+
+  const view = viewOf(state, options.overwrites);
+  return {
+    ready: () => journal.catchUp(),
+    isCurrent: () => journal.isCurrent(),
+    has: (name) => state.package(name) !== undefined,
+    sourceOf: (name) => state.sourceOf(name),
+    view: (narrowed) => (narrowed ? viewOf(state, options.overwrites, narrowed) : view),
+    revision: (name) => state.revision(name),
+    usage() {
+      const usage = state.usage();
+      let { bytes } = usage;
+      for (const { addedBytes } of coming.values()) bytes += addedBytes;
+      return { ...usage, bytes };
+    },
+    commit,
+    history: (before) => journal.history(before),
+    refersTo: (digest) => state.uses(digest) || landing.has(digest),
+    entries: () => state.entries(),
+  };
+}
+
+/** The bytes of one change: blobs before it is written, and still blobs afterwards, whatever other processes clear away meanwhile. */
+class HeldBytes {
+  readonly #objects: HostingOptions['objects'];
+  readonly #landing: Map<Digest, number>;
+  readonly #request: CommitRequest;
+  readonly #held = new Map<Digest, Hold | undefined>();
+
+  constructor(objects: HostingOptions['objects'], landing: Map<Digest, number>, request: CommitRequest) {
+    this.#objects = objects;
+    this.#landing = landing;
+    this.#request = request;
+  }
+
+  async take({ bytes }: Plan): Promise<void> {
+    const left = bytes.values();
+    const work = async (): Promise<void> => {
+      for (const one of left) await this.#takeOne(one);
+    };
+    const done = await Promise.allSettled(Array.from({ length: Math.min(landingsAtOnce, bytes.length) }, work));
+    for (const one of done) if (one.status === 'rejected') throw one.reason;
+  }
+
+  /** Somebody who did not know that they are wanted may have taken them away. */
+  async restore(): Promise<void> {
+    for (const hold of this.#held.values()) await hold?.restore();
+  }
+
+  async release(): Promise<void> {
+    for (const [digest, hold] of this.#held) {
+      const others = (this.#landing.get(digest) ?? 1) - 1;
+      if (others > 0) this.#landing.set(digest, others);
+      else this.#landing.delete(digest);
+      await hold?.release();
+    }
+  }
+
+  async #takeOne(one: Bytes): Promise<void> {
+    // Published already; but if its bytes were lost, this is how they come back.
+    if (one.isOld && (await this.#isWhole(one))) return;
+    if (this.#held.has(one.digest)) return;
+    this.#held.set(one.digest, undefined);
+    this.#landing.set(one.digest, (this.#landing.get(one.digest) ?? 0) + 1);
+    this.#held.set(one.digest, await this.#land(one));
+  }
+
+  async #isWhole({ digest, size }: Bytes): Promise<boolean> {
+    return (await this.#objects.facts(nameOf(digest)))?.sizeBytes === size;
+  }
+
+  async #land({ path, digest, file }: Bytes): Promise<Hold> {
+    const name = nameOf(digest);
+    for (let attempt = 0; attempt < (file ? landings : 1); attempt += 1) {
+      if (file) await this.#request.land(file);
+      const hold = await this.#objects.hold(name);
+      if (!hold) continue;
+      await this.#objects.settle(name);
+      return hold;
+    }
+    throw new Problem('storage_unavailable', `The bytes of ${path} are not where they should be. Run larder verify.`);
+  }
+}
+
+function nameOf(digest: Digest): string {
+  return blobName(hexOf(digest));
 }

@@ -6,6 +6,7 @@ export const entriesPrefix = 'entries/v1';
 export const quarantinePrefix = 'quarantine';
 /** Unreferenced blobs that `collect` took out, until the next run finds them still unmissed. */
 export const trashPrefix = 'trash/v1/sha256';
+export const journalPrefix = 'journal/v1';
 export const indexFolder = 'index';
 /** Uploads that come in several requests. */
 export const uploadsFolder = 'uploads/v1';
@@ -25,6 +26,29 @@ export function trashName(hex: string): string {
 
 export function entryName(hash: string): string {
   return spread(entriesPrefix, hash, '.json');
+}
+
+/** Numbers have twenty digits, so that names sort as they do. */
+export function journalObjectName(journal: string, number: number): string {
+  return `${journalPrefix}/${journal}/${digits(number)}.json`;
+}
+
+export function checkpointsPrefix(journal: string): string {
+  return `${journalPrefix}/${journal}/checkpoints`;
+}
+
+export function checkpointName(journal: string, number: number): string {
+  return `${checkpointsPrefix(journal)}/${digits(number)}.ndjson`;
+}
+
+/** The number in the name of a journal's object or checkpoint. */
+export function numberOfName(name: string): number | undefined {
+  const found = /\/(\d{20})\.(?:nd)?json$/.exec(name)?.[1];
+  return found === undefined ? undefined : Number(found);
+}
+
+function digits(number: number): string {
+  return `${number}`.padStart(20, '0');
 }
 
 /** The digest, if this is where a blob with it belongs. */

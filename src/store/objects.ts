@@ -9,7 +9,20 @@ export interface Objects {
    */
   adopt(name: string, file: string): Promise<boolean>;
   /** Creates or replaces in one step; not synced, so only for what can be lost. */
-  replace(name: string, bytes: Uint8Array | string): Promise<void>;
+  replace(name: string, bytes: Uint8Array | string | AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Creates it unless there is one, which is what false says. Survives a power failure once it resolves. When it rejects, the object
+   * may be there all the same: whoever must know reads it back.
+   */
+  create(name: string, bytes: Uint8Array): Promise<boolean>;
+  /** What has this name survives a power failure, name and all, once it resolves. */
+  settle(name: string): Promise<void>;
+  /** Keeps the bytes, whatever becomes of the name. `undefined`: there is no such object. */
+  hold(name: string): Promise<Hold | undefined>;
+  /** One look, without waiting. Throws what the disk answers. */
+  existsNow(name: string): boolean;
+  /** What stands between a prefix and the next slash, of names that have one there; in no particular order. */
+  groups(prefix: string): Promise<readonly string[]>;
   open(name: string): Promise<OpenObject | undefined>;
   /** All bytes of a small one. */
   read(name: string): Promise<Buffer | undefined>;
@@ -24,6 +37,13 @@ export interface Objects {
   names(prefix: string): AsyncIterable<string>;
   /** The same with what `facts` tells, several at a time. */
   list(prefix: string): AsyncIterable<ListedObject>;
+}
+
+export interface Hold {
+  /** If the name is gone, the bytes get it again, for good. */
+  restore(): Promise<void>;
+  /** Idempotent. */
+  release(): Promise<void>;
 }
 
 export interface ObjectFacts {

@@ -122,12 +122,18 @@ export class Space {
 
   /** A blob is on the disk. `saved` when the index has it already. */
   add(hex: string, sizeBytes: number, usedAt = this.#options.clock(), saved = false): void {
-    this.#spare(hex);
+    this.#undoom(hex);
     const before = this.#known.peek(hex);
     if (before) this.#usedBytes -= before.sizeBytes;
     this.#known.set(hex, { sizeBytes, usedAt, savedAt: usedAt });
     this.#usedBytes += sizeBytes;
     if (!saved) this.#options.saved.set(hex, [sizeBytes, usedAt]);
+  }
+
+  /** It stays after all, though it was evicted. */
+  spare(hex: string): void {
+    const size = this.#doomed.get(hex);
+    if (size !== undefined) this.add(hex, size);
   }
 
   /** A blob is no longer on the disk. */
@@ -247,13 +253,17 @@ export class Space {
 
   #victims(bytes: number): { readonly found: readonly string[]; readonly enough: boolean } {
     const found: string[] = [];
+    const kept: string[] = [];
     let left = bytes;
     for (const hex of this.#known.rkeys()) {
       if (left <= 0) break;
+      if (this.isProtected(hex)) kept.push(hex);
       if (this.#pins.has(hex) || this.isProtected(hex)) continue;
       found.push(hex);
       left -= this.sizeOf(hex) ?? 0;
     }
+    // So that the next search does not begin with all that is protected.
+    for (const hex of kept) this.promote(hex);
     return { found, enough: left <= 0 };
   }
 
@@ -279,12 +289,12 @@ export class Space {
       // It is still on the disk, so it still counts; as the most recent one, so that others are tried first.
       if (this.#doomed.has(hex)) this.add(hex, size);
     } finally {
-      this.#spare(hex);
+      this.#undoom(hex);
       this.announce();
     }
   }
 
-  #spare(hex: string): void {
+  #undoom(hex: string): void {
     const size = this.#doomed.get(hex);
     if (size === undefined) return;
     this.#doomed.delete(hex);

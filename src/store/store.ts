@@ -10,7 +10,9 @@ import { DiskObjects } from './disk-objects.ts';
 import { type Entries, type KeyedEntry, StoredEntries } from './entries.ts';
 import { Health } from './health.ts';
 import type { Hosting } from './hosting.ts';
+import { AllHosting } from './hosting-all.ts';
 import { type Index, openIndex } from './index.ts';
+import { type Journals, openJournals } from './journal.ts';
 import { indexFolder } from './layout.ts';
 import { BlobScan } from './scan.ts';
 import { type SavedBlob, Space } from './space.ts';
@@ -124,6 +126,7 @@ class OpenedStore implements Store {
   readonly entries: Entries;
   readonly stage: OpenStage;
   readonly uploads: StoredUploads;
+  readonly openJournal: OpenJournal;
   readonly #options: StoreOptions;
   readonly #disk: Disk;
   readonly #area: StagingArea;
@@ -131,6 +134,8 @@ class OpenedStore implements Store {
   readonly #health: Health;
   readonly #space: Space;
   readonly #scan: BlobScan;
+  readonly #journals: Journals;
+  readonly #hosting: AllHosting;
   #closing: Promise<void> | undefined;
 
   constructor(options: StoreOptions, disk: Disk, area: StagingArea, index: Index) {
@@ -150,9 +155,14 @@ class OpenedStore implements Store {
       freeBytes: () => this.#freeBytes(),
       remove: (hex, stillDoomed) => this.blobs.removeEvicted(hex, stillDoomed),
     });
+    this.#journals = openJournals({ objects, clock });
+    this.openJournal = this.#journals.open;
+    this.#hosting = new AllHosting({ objects, openJournal: this.openJournal, clock });
+    this.#space.protect((hex) => this.#hosting.refersTo(`sha256:${hex}`));
     this.stage = ({ expectedSize }) => this.#openStage(expectedSize ?? 0);
     const parts = { objects, space: this.#space, health: this.#health, clock, stage: this.stage };
-    this.blobs = new StoredBlobs({ ...parts, turns: new Turns() });
+    const protectionKnown = (): Promise<void> => this.#hosting.ready();
+    this.blobs = new StoredBlobs({ ...parts, turns: new Turns(), protectionKnown });
     this.uploads = new StoredUploads({
       root: options.path,
       disk,
@@ -168,6 +178,8 @@ class OpenedStore implements Store {
   /** Learns what is there: from the index, and from the disk in the background if the index may lack something. */
   async start(): Promise<void> {
     await this.#area.next().catch((error) => this.#health.failed(error));
+    // Nothing makes way before it is known what is published.
+    await this.#hosting.open().catch((error) => publish('fault', { where: 'journal', error }));
     const complete = await this.#takeCompleteness();
     await this.#scan.fromIndex(records.blobs(this.#index));
     await this.#index.flush();
@@ -181,10 +193,8 @@ class OpenedStore implements Store {
     return records.facts<T>(this.#index, namespace);
   }
 
-  openJournal: OpenJournal = () => Promise.reject(new Error('not built yet'));
-
-  hosting(_repository: string, _options: { readonly overwrites: boolean }): Promise<Hosting> {
-    return Promise.reject(new Error('not built yet'));
+  hosting(repository: string, { overwrites }: { readonly overwrites: boolean }): Promise<Hosting> {
+    return this.#hosting.hosting(repository, overwrites);
   }
 
   usage(): ReturnType<Store['usage']> {
@@ -220,6 +230,7 @@ class OpenedStore implements Store {
   async #close(): Promise<void> {
     const complete = await this.#scan.stop();
     await this.#space.settled();
+    await this.#journals.settled();
     this.blobs.close();
     const text = randomUUID();
     records.state(this.#index).set(completeKey, text);

@@ -66,6 +66,7 @@ export function fileOperations(file: DiskFile): DiskFile {
     read: (...args) => file.read(...args),
     write: (...args) => file.write(...args),
     datasync: () => file.datasync(),
+    sync: () => file.sync(),
     stat: () => file.stat(),
     close: () => file.close(),
   };

@@ -66,6 +66,7 @@ export function faultyDisk(
         return written;
       },
       datasync: () => run('datasync', () => file.datasync()),
+      sync: () => run('sync', () => file.sync()),
       stat: () => run('file stat', () => file.stat()),
       async close() {
         const hit = hits('close');
@@ -113,6 +114,10 @@ export function faultyDisk(
     statNow(fd) {
       if (hits('statNow') && fault.code !== undefined) throw error('statNow');
       return realDisk.statNow(fd);
+    },
+    existsNow(path) {
+      if (hits('existsNow') && fault.code !== undefined) throw error('existsNow');
+      return realDisk.existsNow(path);
     },
   };
 }
