@@ -1,10 +1,23 @@
 /** Organisations, users, tokens, projects and rules: the configuration together with what was changed since, kept in one journal each. */
-import type { Access } from '../core/access.ts';
+import { createHmac } from 'node:crypto';
+import type { Access, Shown } from '../core/access.ts';
 import type { TokenFacts } from '../core/hosting.ts';
-import type { Identity } from '../core/identity.ts';
+import type { Identity, TokenLimits } from '../core/identity.ts';
 import type { OpenJournal, Signature } from '../core/journal.ts';
+import { Problem } from '../core/problem.ts';
 import type { AccessRule, Action } from '../core/repository.ts';
+import { createAdministration, tokenFacts } from './administration.ts';
+import { createCredentials, type NewOwnToken } from './credentials.ts';
+import { Identification } from './identification.ts';
+import { anonymousPass } from './identify.ts';
+import { createIssuers } from './issuers.ts';
+import { Organisations } from './organisations.ts';
+import { createRights, namesJob } from './rights.ts';
+import { createSeals, type SealedIdentity } from './sealed.ts';
 import type { AccessSettings, ProjectSettings } from './settings.ts';
+import { createSignIn, type SignIn } from './sign-in.ts';
+import { newTokenId, tokenPrefix } from './token.ts';
+import { type WebLogin, WebLogins } from './web-logins.ts';
 
 export interface AccessOptions {
   readonly settings: AccessSettings;
@@ -51,13 +64,20 @@ export interface AccessControl extends Access {
   /** Organisations that there are. */
   readonly orgs: readonly string[];
   readonly administration: Administration;
+  readonly people: People;
+  /** Where the address says nothing of an organisation: users of any are known by their passwords. */
+  identifyAnywhere(shown: Shown | undefined): Promise<Identity>;
   /** A short-lived token in place of what was shown: registry clients and CI jobs want one. */
   seal(identity: Identity): Promise<SealedToken>;
   /**
    * A CI job's ID token against a short-lived token of ours. `audiences`: what `aud` may say besides the configured ones.
-   * Throws a Problem (`unauthorized`) that says why not.
+   * `limits`: it may do no more. Throws a Problem (`unauthorized`, `forbidden`) that says why not.
    */
-  exchange(idToken: string, audiences: readonly string[]): Promise<SealedToken & { readonly identity: Identity }>;
+  exchange(
+    idToken: string,
+    audiences: readonly string[],
+    limits?: Pick<TokenLimits, 'may' | 'names'>,
+  ): Promise<SealedToken & { readonly identity: Identity }>;
   /** Whether ID tokens of some issuer are taken. */
   readonly exchanges: boolean;
   /** The identity as somebody may be told about their own credentials. */
@@ -70,7 +90,12 @@ export interface WhoAmI {
   readonly name?: string;
   readonly org?: string;
   readonly teams?: readonly string[];
+  /** Of a token that is kept, or of the one that a short-lived one was given for. */
   readonly token?: Omit<TokenFacts, 'user'>;
+  /** Of a short-lived one that no other stands behind. */
+  readonly limits?: Omit<TokenLimits, 'id'>;
+  /** Of what was shown, ISO 8601. */
+  readonly expiresAt?: string;
   readonly claims?: Readonly<Record<string, string>>;
 }
 
@@ -138,6 +163,167 @@ export interface Administration {
   revokeToken(org: string, id: string, by: Signature): Promise<void>;
 }
 
-export async function createAccess(_options: AccessOptions): Promise<AccessControl> {
-  throw new Error('Not built yet.');
+/** What the pages that people see are made from. */
+export interface People {
+  /** Host of the issuer that people sign in through. */
+  readonly issuer: string | undefined;
+  login(code: string): Promise<WebLogin | undefined>;
+  /** What the client that began the login gets; without an identity it is refused. */
+  answer(code: string, identity: Identity | undefined): Promise<void>;
+  /** Of a person who typed a user name and a password, or a token. `from`: the address, for slowing down who guesses. */
+  identify(user: string, secret: string, from: string): Promise<Identity>;
+  /** Value for a cookie. */
+  openSession(identity: Identity): Promise<string>;
+  /** `undefined`: none, or it is over. */
+  session(cookie: string): Promise<Identity | undefined>;
+  /** Goes into a form and has to come back with it: nobody else can make one for this cookie. */
+  formKey(cookie: string): string;
+  /** Throws `not_found` where people can't sign in so. */
+  readonly signIn: SignIn;
+  /** A new token for who is signed in; no more than their own rights. */
+  issue(identity: Identity, wanted: NewOwnToken): Promise<{ readonly token: string; readonly facts: TokenFacts }>;
+}
+
+const sealedSeconds = 15 * 60;
+/** So that a client that was told 15 minutes never shows one that just ended. */
+const leastSealedSeconds = 60;
+const sessionSeconds = 8 * 3600;
+const anonymousSeconds = 3600;
+
+export async function createAccess(options: AccessOptions): Promise<AccessControl> {
+  const { facts, now, fetch, sealingKey } = options;
+  const orgs = new Organisations(options.openJournal, now);
+  const seals = createSeals(sealingKey, now);
+  const identification = new Identification({ orgs, seals, facts, now });
+  const administration = createAdministration(orgs, identification, now);
+  const logins = new WebLogins(facts, now);
+  const { credentials, issue } = createCredentials({ orgs, identification, administration, logins, now });
+  const rights = createRights((org) => orgs.known(org)?.directory);
+  let settings = options.settings;
+  let issuers = createIssuers(settings.issuers, fetch, now);
+  let signIn: SignIn | undefined;
+
+  async function update(next: AccessSettings): Promise<void> {
+    await orgs.configure(next.orgs);
+    issuers = createIssuers(next.issuers, fetch, now);
+    signIn = next.signIn && createSignIn(next.signIn, { fetch, seals, orgs });
+    settings = next;
+  }
+  await update(settings);
+
+  /** How long something for this identity may live: not longer than what was shown. */
+  function secondsFor(identity: Identity, most: number): number {
+    const { expiresAt } = identification.standingOf(identity);
+    const left = expiresAt === undefined ? most : Math.floor((expiresAt - now()) / 1000);
+    return Math.max(1, Math.min(most, left));
+  }
+
+  async function sealIdentity(identity: Identity): Promise<SealedToken> {
+    const issuedAt = new Date(now()).toISOString();
+    const sealed = sealedOf(identity, identification.standingOf(identity).parent);
+    if (!sealed) return { token: anonymousPass, expiresInSeconds: anonymousSeconds, issuedAt };
+    // One that lives by itself is not made to live on by asking again and again.
+    const least = sealed.parent === undefined ? 1 : leastSealedSeconds;
+    const seconds = Math.max(least, secondsFor(identity, sealedSeconds));
+    return {
+      token: `${tokenPrefix}${await seals.seal('token', sealed, seconds)}`,
+      expiresInSeconds: seconds,
+      issuedAt,
+    };
+  }
+
+  const formSecret = createHmac('sha256', sealingKey).update('forms').digest();
+
+  const people: People = {
+    get issuer() {
+      return settings.signIn && new URL(settings.signIn.issuer).host;
+    },
+    login: (code) => logins.find(code),
+    answer: (code, identity) =>
+      logins.answer(code, identity && sealedOf(identity, identification.standingOf(identity).parent)),
+    identify: (user, secret, from) => identification.identify(undefined, { kind: 'basic', user, secret }, from),
+    async openSession(identity) {
+      const sealed = sealedOf(identity, identification.standingOf(identity).parent);
+      if (!sealed || sealed.kind === 'ci') throw new Problem('unauthorized', 'Only people sign in here.');
+      return seals.seal('session', sealed, secondsFor(identity, sessionSeconds));
+    },
+    async session(cookie) {
+      const opened = await seals.open<SealedIdentity>('session', cookie);
+      if (!opened || opened === 'expired') return undefined;
+      const found = await identification.revive(opened.value, opened.issuedAt, opened.expiresAt);
+      return found.kind === 'anonymous' ? undefined : found;
+    },
+    formKey: (cookie) => createHmac('sha256', formSecret).update(cookie).digest('base64url'),
+    get signIn() {
+      if (!signIn) throw new Problem('not_found', 'People do not sign in through an issuer here.');
+      return signIn;
+    },
+    issue,
+  };
+
+  return {
+    ...rights,
+    update,
+    administration,
+    people,
+    credentials,
+    get orgs() {
+      return orgs.names;
+    },
+    async ready(org) {
+      await orgs.current(org);
+    },
+    isCurrent: (org) => orgs.isCurrent(org),
+    identify: (org, shown) => identification.identify(org, shown),
+    identifyAnywhere: (shown) => identification.identify(undefined, shown),
+    seal: sealIdentity,
+    get exchanges() {
+      return Object.keys(settings.issuers).length > 0;
+    },
+    async exchange(idToken, audiences, limits) {
+      const plain = await issuers.verify(idToken, audiences);
+      for (const org of orgs.names) await orgs.current(org);
+      if (!orgs.names.some((org) => isNamedIn(orgs, org, plain))) {
+        throw new Problem('forbidden', `No access rule of this server is about ci:${plain.name}.`);
+      }
+      const identity: Identity = limits ? { ...plain, token: { id: newTokenId(), ...limits } } : plain;
+      return { ...(await sealIdentity(identity)), identity };
+    },
+    async describe(identity) {
+      const { kind, name, org, claims, token } = identity;
+      const found = org === undefined ? undefined : orgs.known(org);
+      const { expiresAt, parent } = identification.standingOf(identity);
+      const kept = found && parent !== undefined ? await tokenFacts(found, parent, identification) : undefined;
+      const { user: _user, ...bare } = kept ?? { user: '', id: token?.id ?? '', may: token?.may ?? [], createdAt: '' };
+      return {
+        kind,
+        ...(name === undefined ? {} : { name }),
+        ...(org === undefined ? {} : { org }),
+        ...(found && name !== undefined ? { teams: found.directory.teamsOf(name) } : {}),
+        ...(kept ? { token: bare } : {}),
+        ...(token && !kept ? { limits: token } : {}),
+        ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
+        ...(claims === undefined ? {} : { claims }),
+      };
+    },
+  };
+}
+
+function isNamedIn(orgs: Organisations, org: string, identity: Identity): boolean {
+  const directory = orgs.known(org)?.directory;
+  return directory !== undefined && namesJob(directory, identity);
+}
+
+/** `undefined` for those whom nothing is known of. */
+function sealedOf(identity: Identity, parent: string | undefined): SealedIdentity | undefined {
+  const { kind, name, org, token, claims } = identity;
+  if (kind === 'anonymous' || name === undefined) return undefined;
+  return {
+    kind,
+    name,
+    ...(org === undefined ? {} : { org }),
+    ...(token === undefined ? {} : { token }),
+    ...(claims === undefined ? {} : { claims }),
+    ...(parent === undefined ? {} : { parent }),
+  };
 }

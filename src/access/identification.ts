@@ -1,0 +1,215 @@
+/** From what a request shows to who it is. */
+import type { Shown } from '../core/access.ts';
+import { publish } from '../core/events.ts';
+import { anonymous, type Identity, type TokenLimits } from '../core/identity.ts';
+import type { AccessFacts } from './access.ts';
+import type { KnownToken } from './directory.ts';
+import { anonymousPass } from './identify.ts';
+import { endOf, type Organisation, type Organisations } from './organisations.ts';
+import { Failures, isPassword, RecentPasswords } from './password.ts';
+import { isSealed, type SealedIdentity, type Seals } from './sealed.ts';
+import { hashOfToken, isWellFormed, tokenPrefix } from './token.ts';
+
+/** What is only known of credentials once they were looked at. */
+export interface Standing {
+  /** Milliseconds since 1970. */
+  readonly expiresAt?: number;
+  /** The token that was shown, or that a sealed one was given for. */
+  readonly parent?: string;
+}
+
+const withPass: Identity = { kind: 'anonymous', presented: true };
+/** How often the last use of a token is written down at most. */
+const noteEveryMs = 60_000;
+const mostNoted = 10_000;
+/** Each takes 16 MB and a processor. */
+const checksAtOnce = 2;
+const mostWaiting = 50;
+const longestPassword = 1024;
+
+export class Identification {
+  readonly #orgs: Organisations;
+  readonly #seals: Seals;
+  readonly #facts: AccessFacts;
+  readonly #now: () => number;
+  readonly #failures: Failures;
+  readonly #recent: RecentPasswords;
+  readonly #noted = new Map<string, number>();
+  readonly #standing = new WeakMap<Identity, Standing>();
+  #checking = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(parts: {
+    readonly orgs: Organisations;
+    readonly seals: Seals;
+    readonly facts: AccessFacts;
+    readonly now: () => number;
+  }) {
+    this.#orgs = parts.orgs;
+    this.#seals = parts.seals;
+    this.#facts = parts.facts;
+    this.#now = parts.now;
+    this.#failures = new Failures(parts.now);
+    this.#recent = new RecentPasswords(parts.now);
+  }
+
+  standingOf(identity: Identity): Standing {
+    return this.#standing.get(identity) ?? {};
+  }
+
+  /** `org`: whose users a user name is looked for among; absent: everybody's. */
+  async identify(org: string | undefined, shown: Shown | undefined, from?: string): Promise<Identity> {
+    if (!shown) return anonymous;
+    const ours = [shown.secret, shown.user].map((one) => one.trim()).find((one) => one.startsWith(tokenPrefix));
+    if (ours !== undefined) return isSealed(ours) ? this.#unseal(ours) : this.#findToken(ours);
+    if (shown.secret === anonymousPass || shown.kind !== 'basic' || shown.user === '' || shown.secret === '') {
+      return withPass;
+    }
+    const orgs = org === undefined ? this.#orgs.names : [org];
+    let wrong: Identity | undefined;
+    for (const one of orgs) {
+      const found = await this.password(one, shown.user, shown.secret, from);
+      if (found?.kind === 'user' || found?.kind === 'service') return found;
+      wrong ??= found;
+    }
+    return wrong ?? withPass;
+  }
+
+  /** `undefined`: there is no such user, or none with a password: the credentials are somebody else's. */
+  async password(org: string, user: string, password: string, from?: string): Promise<Identity | undefined> {
+    const directory = (await this.#orgs.current(org))?.directory;
+    const kind = directory?.kindOf(user);
+    const kept = directory?.password(user)?.kept;
+    if (!directory || kind === undefined || kept === undefined) return undefined;
+    const who = `${org}/${user}`;
+    const identity: Identity = { kind, name: user, org, presented: true };
+    if (this.#recent.has(who, password, kept)) return identity;
+    const keys = from === undefined ? [who] : [who, `from ${from}`];
+    const waitMs = Math.max(...keys.map((key) => this.#failures.waitMs(key)));
+    if (waitMs > 0) {
+      return rejected(`Too many wrong passwords for ${user}: try again in ${Math.ceil(waitMs / 1000)} seconds.`);
+    }
+    const isRight = password.length <= longestPassword && (await this.#inTurn(() => isPassword(password, kept)));
+    if (isRight === undefined) return rejected('Too many passwords are being checked: try again in a moment.');
+    if (!isRight) {
+      for (const key of keys) this.#failures.failed(key);
+      return rejected(`The password of ${user} is another one.`);
+    }
+    this.#failures.succeeded(who);
+    this.#recent.add(who, password, kept);
+    return identity;
+  }
+
+  /** `undefined`: too many wait already. */
+  async #inTurn<T>(check: () => Promise<T>): Promise<T | undefined> {
+    if (this.#checking >= checksAtOnce) {
+      if (this.#waiting.length >= mostWaiting) return undefined;
+      await new Promise<void>((done) => this.#waiting.push(done));
+    }
+    this.#checking++;
+    try {
+      return await check();
+    } finally {
+      this.#checking--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #findToken(shown: string): Promise<Identity> {
+    if (!isWellFormed(shown)) return rejected('This token is mistyped or cut off: its checksum does not match.');
+    const found = await this.#orgs.tokenOfHash(hashOfToken(shown));
+    if (!found) return rejected('There is no such token here any more.');
+    const { of, token } = found;
+    const end = endOf(token, of.directory, this.#now());
+    if (end) return rejected(end.reason);
+    this.#note(token.id);
+    return this.ofToken(of, token);
+  }
+
+  /** Whoever a valid token belongs to. */
+  ofToken({ directory }: Organisation, token: KnownToken): Identity {
+    const identity: Identity = {
+      kind: directory.kindOf(token.user) ?? 'user',
+      name: token.user,
+      org: directory.org,
+      presented: true,
+      token: limitsOf(token),
+    };
+    this.#standing.set(identity, {
+      parent: token.id,
+      ...(token.expiresAt === undefined ? {} : { expiresAt: Date.parse(token.expiresAt) }),
+    });
+    return identity;
+  }
+
+  async #unseal(shown: string): Promise<Identity> {
+    const opened = await this.#seals.open<SealedIdentity>('token', shown.slice(tokenPrefix.length));
+    if (opened === 'expired') return rejected('This short-lived token has expired; ask for another one.');
+    if (!opened) return rejected('This short-lived token is damaged, or was sealed with a key that is gone.');
+    const { value, issuedAt, expiresAt } = opened;
+    return this.revive(value, issuedAt, expiresAt);
+  }
+
+  /** Whether what was sealed some time ago still holds. `issuedAt` and `expiresAt` in seconds. */
+  async revive(value: SealedIdentity, issuedAt: number, expiresAt: number): Promise<Identity> {
+    const { kind, name, org, token, claims, parent } = value;
+    if (kind !== 'ci') {
+      const found = org === undefined ? undefined : await this.#orgs.current(org);
+      const reason = found
+        ? this.#whyOver(found, name, parent, issuedAt)
+        : `There is no organisation ${org} here any more.`;
+      if (reason !== undefined) return rejected(reason);
+    }
+    const identity: Identity = {
+      kind,
+      name,
+      presented: true,
+      ...(org === undefined ? {} : { org }),
+      ...(token === undefined ? {} : { token }),
+      ...(claims === undefined ? {} : { claims }),
+    };
+    this.#standing.set(identity, { expiresAt: expiresAt * 1000, ...(parent === undefined ? {} : { parent }) });
+    if (parent !== undefined) this.#note(parent);
+    return identity;
+  }
+
+  #whyOver(
+    { directory }: Organisation,
+    name: string,
+    parent: string | undefined,
+    issuedAt: number,
+  ): string | undefined {
+    if (parent !== undefined) {
+      const token = directory.token(parent);
+      return token ? endOf(token, directory, this.#now())?.reason : 'The token that this one was given for is gone.';
+    }
+    if (directory.kindOf(name) === undefined) return `${name} is no member of ${directory.org} any more.`;
+    const changed = [directory.userSince(name), directory.password(name)?.since ?? ''];
+    const isOlder = changed.some((at) => at !== '' && Math.floor(Date.parse(at) / 1000) > issuedAt);
+    return isOlder ? `The password of ${name} was changed: sign in again.` : undefined;
+  }
+
+  #note(id: string): void {
+    const now = this.#now();
+    if (now - (this.#noted.get(id) ?? Number.NEGATIVE_INFINITY) < noteEveryMs) return;
+    if (this.#noted.size >= mostNoted) this.#noted.delete(this.#noted.keys().next().value ?? '');
+    this.#noted.set(id, now);
+    try {
+      this.#facts.set(`used/${id}`, new Date(now).toISOString());
+    } catch (error) {
+      publish('fault', { where: 'noting the use of a token', error });
+    }
+  }
+
+  /** ISO 8601. */
+  async lastUse(id: string): Promise<string | undefined> {
+    const at = await this.#facts.get(`used/${id}`);
+    return typeof at === 'string' ? at : undefined;
+  }
+}
+
+const rejected = (reason: string): Identity => ({ kind: 'anonymous', presented: true, rejected: reason });
+
+function limitsOf({ id, may, repositories, names }: KnownToken): TokenLimits {
+  return { id, may, ...(repositories ? { repositories } : {}), ...(names ? { names } : {}) };
+}
