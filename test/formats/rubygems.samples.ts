@@ -1,7 +1,8 @@
 /** Pages of a compact index as rubygems.org writes them, and what Ruby 3.1 marshals. */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import type { DocumentSample, Question } from '../conformance/format.ts';
+import type { DocumentSample, PublishSample, Question } from '../conformance/format.ts';
+import { type GemContents, gemFile, gemForm } from '../support/gem-file.ts';
 
 export const upstreamHost = 'gems.upstream.example';
 export const upstream = `https://${upstreamHost}`;
@@ -144,5 +145,90 @@ export const documents: readonly DocumentSample[] = [
     projections: ['latest'],
     verbatim: false,
     wrong: { 'a list of nothing': Buffer.from('[{}]') },
+  },
+  {
+    ...page(
+      'search',
+      `api/v1/search.json/${Buffer.from('["rack",2]').toString('base64url')}`,
+      JSON.stringify([gemFacts, { name: 'rack-test', version: '2.1.0' }]),
+    ),
+    verbatim: false,
+    replies: answering('api/v1/search.json', JSON.stringify([gemFacts, { name: 'rack-test', version: '2.1.0' }])),
+    nothing: Buffer.from('[]'),
+  },
+  {
+    ...page(
+      'completions',
+      `api/v1/search/autocomplete/${Buffer.from('["ra",1]').toString('base64url')}`,
+      '["rack","rake"]',
+    ),
+    replies: answering('api/v1/search/autocomplete', '["rack","rake"]'),
+    nothing: Buffer.from('[]'),
+  },
+  {
+    ...page('owners', 'api/v1/gems/rack/owners.json', '[{"handle":"chneukirchen"},{"email":"a@example.com"}]'),
+    projections: ['yaml'],
+    verbatim: false,
+    nothing: Buffer.from('[]'),
+    wrong: { 'a list of names': Buffer.from('["rack"]') },
+  },
+];
+
+function answering(path: string, text: string) {
+  return ({ ask }: Question) => ({
+    status: 'path' in ask && ask.path === path ? 200 : 404,
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+    url: `${upstream}/${path}`,
+    bytes: Buffer.from(text),
+  });
+}
+
+export const acmeTool: GemContents = {
+  name: 'acme-tool',
+  version: '1.2.0',
+  needs: { rack: ['>= 2.0.1', '~> 2.0'], 'net-http': ['>= 0'] },
+  developmentNeeds: { rspec: ['~> 3.0'] },
+  ruby: ['>= 2.5', '< 4'],
+  rubygems: ['>= 3.0'],
+  metadata: { source_code_uri: 'https://github.com/acme/tool' },
+  files: { 'lib/acme/tool.rb': 'module Acme; end\n' },
+};
+
+export const acmeToolJava: GemContents = { ...acmeTool, version: '1.3.0.rc1', platform: 'java' };
+
+const tool = gemFile(acmeTool);
+const java = gemFile(acmeToolJava);
+const form = gemForm(java, '[{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}]');
+
+const lists = ['/versions', '/names', '/specs.4.8.gz', '/latest_specs.4.8.gz', '/prerelease_specs.4.8.gz'];
+
+export const publishSamples: readonly PublishSample[] = [
+  {
+    title: 'a gem',
+    request: { method: 'POST', path: '/api/v1/gems', body: tool },
+    other: { method: 'POST', path: '/api/v1/gems', body: gemFile({ ...acmeTool, summary: 'Another one' }) },
+    files: { '/gems/acme-tool-1.2.0.gem': tool },
+    documents: [
+      '/info/acme-tool',
+      '/api/v1/gems/acme-tool.json',
+      '/api/v1/versions/acme-tool.json',
+      '/api/v1/versions/acme-tool/latest.json',
+      '/api/v1/gems/acme-tool/owners.json',
+      '/api/v1/gems/acme-tool/owners.yaml',
+      '/quick/Marshal.4.8/acme-tool-1.2.0.gemspec.rz',
+    ],
+    always: [...lists, '/api/v1/search.json?query=tool', '/api/v1/search/autocomplete?query=acme'],
+  },
+  {
+    title: 'a gem for a platform, with attestations',
+    before: [{ method: 'POST', path: '/api/v1/gems', body: tool }],
+    request: { method: 'POST', path: '/api/v1/gems', headers: { 'content-type': form.type }, body: form.body },
+    other: { method: 'POST', path: '/api/v1/gems', body: gemFile({ ...acmeToolJava, summary: 'Another one' }) },
+    files: { '/gems/acme-tool-1.3.0.rc1-java.gem': java },
+    documents: [
+      '/quick/Marshal.4.8/acme-tool-1.3.0.rc1-java.gemspec.rz',
+      '/api/v1/attestations/acme-tool-1.3.0.rc1-java.json',
+    ],
+    always: lists,
   },
 ];

@@ -13,6 +13,7 @@ import {
   namesPage,
   nokogiriInfo,
   otherSpecs,
+  publishSamples,
   rackGemspec,
   rackInfo,
   sha256Of,
@@ -25,6 +26,7 @@ import {
 
 conformance(format, {
   documents,
+  publish: publishSamples,
   examples: {
     root: ['/'],
     versions: ['/versions'],
@@ -41,6 +43,14 @@ conformance(format, {
     latest: ['/api/v1/versions/rack/latest.json'],
     search: ['/api/v1/search.json?query=rack&page=2'],
     autocomplete: ['/api/v1/search/autocomplete?query=ra'],
+    attestations: ['/api/v1/attestations/rack-3.0.9.json'],
+    owners: ['/api/v1/gems/rack/owners.json'],
+    'owners-yaml': ['/api/v1/gems/rack/owners.yaml'],
+    push: ['/api/v1/gems'],
+    yank: ['/api/v1/gems/yank'],
+    'add-owner': ['/api/v1/gems/rack/owners'],
+    'remove-owner': ['/api/v1/gems/rack/owners'],
+    'sign-in': ['/api/v1/api_key'],
   },
 });
 
