@@ -3,7 +3,7 @@
  * no network, no clock and no HTTP server; the core sees no format.
  */
 import type { Algorithm, Digest } from './digest.ts';
-import type { Change, Credentials, Upload, View } from './hosting.ts';
+import type { Change, Credentials, Outgoing, PackageRecord, Upload, View } from './hosting.ts';
 import type { Identity } from './identity.ts';
 import type { ProblemFacts } from './problem.ts';
 
@@ -17,6 +17,7 @@ export type {
   Decide,
   Desk,
   Entry,
+  Outgoing,
   PackageFacts,
   PackageRecord,
   Put,
@@ -51,6 +52,11 @@ export interface Format {
   readonly root?: string;
   /** How intents spell a name that people spell in several ways (upper case, `_` for `-`); applied to what is claimed. `*` stays. */
   readonly spell?: (pattern: string) => string;
+  /**
+   * Clients put a slash of their own behind a repository's address that ends with one (`gem push --host {address}/`): of two
+   * there, one is passed over before the path is looked at, and no other anywhere.
+   */
+  readonly extraSlash?: boolean;
   /** Query parameter in which clients of a mirror name the registry they mean (`ns`): a key, never an address to dial. */
   readonly namespaceParameter?: string;
   /** What is kept stays right when upstream drops its name (a tag): "gone" is then never believed unless the configuration says so. */
@@ -80,6 +86,11 @@ export interface Format {
   readonly documents: readonly DocumentType<unknown>[];
   /** An error in the client's own dialect. */
   readonly problem: (problem: ProblemFacts) => Body;
+  /**
+   * What to send to an upstream so that a version that is published here is published there, in the upstream's own protocol;
+   * `files` by path. Absent: that can't be done.
+   */
+  readonly release?: (record: PackageRecord, files: ReadonlyMap<string, ReadableFile>) => Iterable<Outgoing>;
   /** Settings a repository of this format may have (`options:` in the configuration); throws an Error that names what is wrong. */
   readonly configure?: (options: Readonly<Record<string, unknown>>) => Format;
 }

@@ -42,12 +42,17 @@ export function resolve(addresses: Addresses, asked: Asked): Resolved | undefine
   const repository = addresses.repositories.get(id);
   if (!repository) throw new Problem('not_found', `There is no repository ${id} here.`);
   const inner = repository.format.root;
-  if (inner === undefined) return { repository, rest, at: `/${id}` };
+  if (inner === undefined) return { repository, rest: withoutExtraSlash(repository, rest), at: `/${id}` };
   if (rest !== `/${inner}` && !rest.startsWith(`/${inner}/`)) {
     throw new Problem('not_found', `The clients of ${id} ask below /${inner}/${id}/ or /${id}/${inner}/.`);
   }
   const found = { repository, rest: rest.slice(inner.length + 1) || '/', at: `/${id}/${inner}`, isExplicit: true };
   return withNamespace(addresses, found, asked);
+}
+
+/** What is left goes through the same checks as any path: a third slash is refused there. */
+function withoutExtraSlash({ format }: Repository, rest: string): string {
+  return format.extraSlash && rest.startsWith('//') ? rest.slice(1) : rest;
 }
 
 interface Found {

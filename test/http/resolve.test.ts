@@ -22,9 +22,11 @@ function repository(id: string, format: Partial<Format>, ...sources: Source[]): 
 
 const images: Partial<Format> = { id: 'images', root: 'v2', namespaceParameter: 'ns' };
 const files: Partial<Format> = { id: 'files' };
+const sloppy: Partial<Format> = { id: 'sloppy', extraSlash: true };
 
 const all = [
   repository('acme/files', files, source()),
+  repository('acme/sloppy', sloppy, source()),
   repository('acme/hub', images, source('docker.io', 'hub.example')),
   repository('acme/git', images, source('git.example')),
   repository('other/quay', images, source('quay.example')),
@@ -52,6 +54,13 @@ describe('a repository is found', () => {
     ['/acme/files/a/b.txt', 'acme/files /acme/files /a/b.txt'],
     ['/acme/files', 'acme/files /acme/files /'],
     ['/acme/files/v2/a', 'acme/files /acme/files /v2/a'],
+    // One slash too many is passed over where clients are known to send it, and there only in this place.
+    ['/acme/sloppy//a/b', 'acme/sloppy /acme/sloppy /a/b'],
+    ['/acme/sloppy//', 'acme/sloppy /acme/sloppy /'],
+    ['/acme/sloppy///a', 'acme/sloppy /acme/sloppy //a'],
+    ['/acme/sloppy/a//b', 'acme/sloppy /acme/sloppy /a//b'],
+    ['/acme/sloppy//../files/a', 'acme/sloppy /acme/sloppy /../files/a'],
+    ['/acme/files//a', 'acme/files /acme/files //a'],
     ['/v2/acme/hub/library/alpine/manifests/3', 'acme/hub /v2/acme/hub /library/alpine/manifests/3'],
     ['/v2/acme/hub', 'acme/hub /v2/acme/hub /'],
     ['/acme/hub/v2/library/alpine/manifests/3', 'acme/hub /acme/hub/v2 /library/alpine/manifests/3'],
@@ -72,6 +81,8 @@ describe('a repository is found', () => {
     ['/acme/hub/', 'not_found'],
     ['/acme/hub/v2x/a', 'not_found'],
     ['/acme/nothing/a', 'not_found'],
+    ['//acme/sloppy/a', 'none'],
+    ['/acme//sloppy/a', 'none'],
     ['/healthz', 'none'],
     ['/token', 'none'],
     ['/-/a', 'none'],

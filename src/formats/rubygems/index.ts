@@ -118,6 +118,7 @@ interface Options {
 function formatWith({ compactIndex }: Options): Format {
   return {
     id: 'rubygems',
+    extraSlash: true,
     digests: [],
     upstream: { reads: ['date', 'last-modified'] },
     auth: { from: ['basic', 'bearer', 'raw'], challenge: () => 'Basic realm="Larder"' },
