@@ -146,6 +146,16 @@ const wrong = (name: string): Record<string, Buffer> => ({
 
 export const keysJson = { keys: [{ keyid: 'SHA256:x', keytype: 'ecdsa', scheme: 's', key: 'MF', expires: null }] };
 
+/** `left pad`, as many as a first page needs. */
+export const searchPath = `-/v1/search/${Buffer.from(JSON.stringify(['left pad', 32, {}])).toString('base64url')}`;
+export const searchJson = {
+  objects: ['left-pad', 'pad'].map((name) => ({
+    package: { name, version: '1.0.0', links: { npm: `https://example.com/${name}` } },
+    score: { final: 0.5 },
+  })),
+  total: 2,
+};
+
 const projections = ['tags', 'version:1.1.0', 'version:latest'];
 
 export const documents: readonly DocumentSample[] = [
@@ -177,6 +187,23 @@ export const documents: readonly DocumentSample[] = [
     variants: ['abbreviated'],
     projections: ['tags', 'version:1.0.1'],
     wrong: wrong('short'),
+  },
+  {
+    type: 'search',
+    path: searchPath,
+    url: `${upstream}/-/v1/search`,
+    headers: { 'content-type': 'application/json' },
+    bytes: bytesOf(searchJson),
+    variants: ['0 20'],
+    projections: ['1 1'],
+    wrong: { 'a list of texts': bytesOf({ objects: 'x' }) },
+    replies: () => ({
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      url: `${upstream}/-/v1/search`,
+      bytes: bytesOf(searchJson),
+    }),
+    nothing: bytesOf({ objects: [], total: 0 }),
   },
   {
     type: 'keys',

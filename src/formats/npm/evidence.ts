@@ -1,5 +1,6 @@
 /** Signing keys and attestations: what clients check signatures with. Passed through as they are. */
 import type { DocumentType } from '../../core/format.ts';
+import { renderAttestations } from './hosted.ts';
 import { parseJson } from './json.ts';
 
 const limit = 16 * 1024 * 1024;
@@ -18,4 +19,5 @@ function verbatim(id: string): DocumentType<Uint8Array> {
 }
 
 export const keys = verbatim('keys');
-export const attestations = verbatim('attestations');
+/** Of a version that was published here what came with it; others ask their upstream. */
+export const attestations: DocumentType<Uint8Array> = { ...verbatim('attestations'), render: renderAttestations };

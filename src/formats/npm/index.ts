@@ -1,22 +1,27 @@
 /** npm's registry protocol, as npm, pnpm, yarn and bun read it. */
 import { parseVersion } from '../../codecs/semver.ts';
-import type {
-  Artifact,
-  Body,
-  Call,
-  Document,
-  Format,
-  Identity,
-  Intent,
-  Route,
-  UpstreamFacts,
-} from '../../core/format.ts';
+import type { Artifact, Body, Call, Document, Format, Intent, Route, UpstreamFacts } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
+import type { ProblemFacts } from '../../core/problem.ts';
 import { bulkAudit, fullAudit, quickAudit } from './audit.ts';
 import { attestations, keys } from './evidence.ts';
-import { isJson, jsonBody } from './json.ts';
+import { jsonBody } from './json.ts';
+import {
+  createToken,
+  listTokens,
+  noticeOf,
+  passwordLogin,
+  profile,
+  revoke,
+  user,
+  webDone,
+  webLogin,
+  whoami,
+} from './login.ts';
+import { deletePackage, deleteTag, deleteTarball, postAccess, putPackage, putRevision, putTag } from './manage.ts';
 import { escapeName, isName, nameBefore, tarballPath, versionOf } from './name.ts';
 import { abbreviatedType, packument } from './packument.ts';
+import { search, searchType } from './search.ts';
 
 const attestationsPath = '-/npm/v1/attestations/';
 
@@ -109,32 +114,34 @@ function readAttestations(call: Call): Intent | undefined {
   return { kind: 'document', type: attestations, path: `${attestationsPath}${name}@${version}`, name, version };
 }
 
-function search(call: Call): Intent {
-  const query = call.query.toString();
-  return {
-    kind: 'forward',
-    path: `-/v1/search${query === '' ? '' : `?${query}`}`,
-    headers: ['accept'],
-    accepts: isJson,
-    otherwise: jsonBody({ objects: [], total: 0 }),
+/** `npm access`: who is known to work on it, and whether it is for everybody. */
+function readPart(variant: 'visibility' | 'collaborators') {
+  return (call: Call): Intent | undefined => {
+    const name = param(call, 'name');
+    return isName(name) ? packumentOf(name, variant) : undefined;
   };
-}
-
-function whoami({ kind, name }: Identity): Body {
-  if (kind !== 'anonymous') return jsonBody({ username: name ?? kind });
-  return { ...jsonBody({ error: 'You are not logged in, and this address can be read without.' }), status: 401 };
 }
 
 /** Of routes that match the same path the earlier is asked first; names begin with no `-`, so the registry's own endpoints are never packages. */
 const routes: readonly Route[] = [
   { id: 'root', method: 'GET', path: '/', intent: () => ({ kind: 'answer', body: jsonBody({}) }) },
   { id: 'ping', method: 'GET', path: '/-/ping', intent: () => ({ kind: 'answer', body: jsonBody({}) }) },
+  { id: 'whoami', method: 'GET', path: '/-/whoami', intent: () => ({ kind: 'answer', body: whoami }) },
+  { id: 'profile', method: 'GET', path: '/-/npm/v1/user', intent: () => ({ kind: 'answer', body: profile }) },
+  { id: 'login', method: 'POST', path: '/-/v1/login', intent: () => webLogin },
+  { id: 'login-done', method: 'GET', path: '/-/v1/done/{session}', intent: () => webDone },
+  { id: 'login-password', method: 'PUT', path: '/-/user/org.couchdb.user:{user}', intent: () => passwordLogin },
   {
-    id: 'whoami',
-    method: 'GET',
-    path: '/-/whoami',
-    intent: () => ({ kind: 'answer', body: whoami }),
+    id: 'login-password-again',
+    method: 'PUT',
+    path: '/-/user/org.couchdb.user:{user}/-rev/{rev}',
+    intent: () => passwordLogin,
   },
+  { id: 'user', method: 'GET', path: '/-/user/org.couchdb.user:{user}', intent: user },
+  { id: 'logout', method: 'DELETE', path: '/-/user/token/{token}', intent: () => revoke },
+  { id: 'tokens', method: 'GET', path: '/-/npm/v1/tokens', intent: () => listTokens },
+  { id: 'token-create', method: 'POST', path: '/-/npm/v1/tokens', intent: () => createToken },
+  { id: 'token-revoke', method: 'DELETE', path: '/-/npm/v1/tokens/token/{token}', intent: () => revoke },
   { id: 'search', method: 'GET', path: '/-/v1/search', intent: search },
   {
     id: 'keys',
@@ -157,6 +164,15 @@ const routes: readonly Route[] = [
     intent: () => fullAudit,
   },
   { id: 'dist-tags', method: 'GET', path: '/-/package/{name+}/dist-tags', intent: readTags },
+  { id: 'dist-tag-add', method: 'PUT', path: '/-/package/{name+}/dist-tags/{tag}', intent: putTag },
+  { id: 'dist-tag-remove', method: 'DELETE', path: '/-/package/{name+}/dist-tags/{tag}', intent: deleteTag },
+  { id: 'visibility', method: 'GET', path: '/-/package/{name+}/visibility', intent: readPart('visibility') },
+  { id: 'collaborators', method: 'GET', path: '/-/package/{name+}/collaborators', intent: readPart('collaborators') },
+  { id: 'access', method: 'POST', path: '/-/package/{name+}/access', intent: postAccess },
+  { id: 'tarball-delete', method: 'DELETE', path: '/{name+}/-/{file}.tgz/-rev/{rev}', intent: deleteTarball },
+  { id: 'unpublish', method: 'DELETE', path: '/{name+}/-rev/{rev}', intent: deletePackage },
+  { id: 'update', method: 'PUT', path: '/{name+}/-rev/{rev}', intent: putRevision },
+  { id: 'publish', method: 'PUT', path: '/{name+}', intent: putPackage },
   { id: 'tarball', method: 'GET', path: '/{name+}/-/{file}.tgz', intent: readTarball },
   { id: 'tarball-scoped', method: 'GET', path: '/{name+}/-/{scope}/{file}.tgz', intent: readTarball },
   { id: 'tarball-cnpm', method: 'GET', path: '/{name+}/download/{file}.tgz', intent: readTarball },
@@ -173,6 +189,12 @@ function locate(path: string, { base }: UpstreamFacts): string {
   return path.startsWith('-/') || path.includes('/-/') ? `${base}/${encodePath(path)}` : `${base}/${escapeName(path)}`;
 }
 
+/** npm has a sentence of its own for some errors and does not show ours; the notice it prints with every one. */
+function problem({ status, code, message }: ProblemFacts): Body {
+  const notice = status === 401 ? { 'npm-notice': noticeOf(message) } : {};
+  return { ...jsonBody({ error: message, code }, notice), status };
+}
+
 export const format: Format = {
   id: 'npm',
   // Packages from before 2017 have no other digest than sha1.
@@ -180,6 +202,6 @@ export const format: Format = {
   upstream: { locate },
   auth: { from: ['bearer', 'basic'], challenge: ({ base }) => `Bearer realm="${base}"` },
   routes,
-  documents: [packument, keys, attestations],
-  problem: ({ status, code, message }) => ({ ...jsonBody({ error: message, code }), status }),
+  documents: [packument, searchType, keys, attestations],
+  problem,
 };

@@ -2,7 +2,7 @@
 import type { Body } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 
-export { isObject, type Json, parseJson } from '../../codecs/json.ts';
+export { isObject, type Json, parseJson, parseJsonValue } from '../../codecs/json.ts';
 
 /** What came in as JSON goes out as JSON, unless it is nested more deeply than the stack: nobody but an attacker writes that. */
 function stringify(json: unknown): string {

@@ -16,6 +16,11 @@ export function isName(text: string): boolean {
   return unscoped.test(text) && !reserved.has(text.toLowerCase());
 }
 
+/** Whether a package that is published now may have this name; npm refuses others, too. */
+export function isNewName(text: string): boolean {
+  return isName(text) && !/[A-Z!~*'()]/.test(text) && !/(?:^@?|\/)[._]/.test(text);
+}
+
 /** Without the scope. */
 export function baseName(name: string): string {
   return name.slice(name.indexOf('/') + 1);

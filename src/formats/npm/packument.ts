@@ -2,6 +2,7 @@
 import { fromIntegrity, parseDigest } from '../../core/digest.ts';
 import type { Body, Digest, DocumentType, Link, Origin, Refusal } from '../../core/format.ts';
 import { isSafePath } from '../../core/path.ts';
+import { renderPackument } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { escapeName, tarballPath, tarballUrl } from './name.ts';
 import { repairTags } from './tags.ts';
@@ -307,10 +308,21 @@ function encodeVersion({ json }: Packument, wanted: string, base: string): Body 
   return jsonBody(rewritten(versions[version] as Json, json.name, version, base));
 }
 
+/** Whoever maintains it, and nobody else: who may read is no secret of the document's. */
+function collaborators({ maintainers }: Json): Json {
+  const names = (Array.isArray(maintainers) ? maintainers : []).flatMap((one) => {
+    const name = isObject(one) ? one.name : one;
+    return typeof name === 'string' ? [[name.replace(/\s*<.*$/, ''), 'read-write']] : [];
+  });
+  return Object.fromEntries(names);
+}
+
 function encode(doc: Packument, variant: string, base: string): Body | undefined {
   const { json } = doc;
   if (variant === 'abbreviated') return encodeAbbreviated(doc, base);
   if (variant === 'tags') return jsonBody(objectAt(json, 'dist-tags'));
+  if (variant === 'visibility') return jsonBody({ public: json.access === undefined || json.access === 'public' });
+  if (variant === 'collaborators') return jsonBody(collaborators(json));
   if (variant.startsWith('version:')) return encodeVersion(doc, variant.slice('version:'.length), base);
   const versions = allVersions(doc, base, (manifest) => manifest);
   return withModified(json.versions === undefined ? json : { ...json, versions }, 'application/json', json);
@@ -330,6 +342,7 @@ export const packument: DocumentType<Packument> = {
   decode,
   links,
   merge,
+  render: renderPackument,
   withhold,
   encode,
 };
