@@ -133,13 +133,16 @@ test('ping, whoami, and what is not here', async () => {
 });
 
 describe('search', () => {
-  test('is passed on, and not kept', async () => {
+  test('is passed on, once for neighbouring pages', async () => {
     const { registry, upstream, larder } = await scene();
     registry.publish({ name: 'lib', version: '1.0.0' });
-    for (let i = 0; i < 2; i++)
-      expect((await larder.npm('/-/v1/search?text=lib&size=20')).json()).toMatchObject({ total: 1 });
-    expect(upstream.count('/-/v1/search')).toBe(2);
-    expect(upstream.requests[0]?.query.get('size')).toBe('20');
+    for (const from of [0, 1]) {
+      const found = (await larder.npm(`/-/v1/search?text=lib&size=20&from=${from}`)).json() as { objects: unknown[] };
+      expect(found).toMatchObject({ total: 1 });
+      expect(found.objects).toHaveLength(1 - from);
+    }
+    expect(upstream.count('/-/v1/search')).toBe(1);
+    expect(Object.fromEntries(upstream.requests[0]?.query ?? [])).toEqual({ text: 'lib', size: '32' });
   });
 
   test('finds nothing where upstream has none', async () => {
