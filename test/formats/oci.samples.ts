@@ -1,7 +1,8 @@
 /** Manifests and lists as registries hand them out, and an upstream that answers for them. */
 import { digestOf } from '../../src/core/digest.ts';
 import type { Heard } from '../../src/core/format.ts';
-import type { DocumentSample, Question } from '../conformance/format.ts';
+import type { DocumentSample, PublishSample, Question } from '../conformance/format.ts';
+import type { HostedRequest } from '../support/hosted-view.ts';
 
 export const upstreamHost = 'registry.upstream.example';
 export const upstream = `https://${upstreamHost}`;
@@ -169,5 +170,83 @@ export const documents: readonly DocumentSample[] = [
         ? heard(step, { headers: { 'content-type': imageIndex }, body: indexOf([signature, sbom, untyped]) })
         : heard(step, { status: 404, headers: { 'content-type': 'text/html' }, body: '<!doctype html>' }),
     wrong: wrongIndexes,
+  },
+  {
+    type: 'catalog',
+    path: '_catalog',
+    url: `${upstream}/v2/_catalog`,
+    bytes: bytesOf({ repositories: ['app', 'library/alpine', 'tools/jq'] }),
+    variants: [],
+    projections: ['', 'n=1', 'n=0', 'last=library%2Falpine&n=5'],
+    // Nobody is asked for it.
+    replies: (step) => heard(step, { status: 500 }),
+    wrong: {
+      'names in an object': bytesOf({ repositories: {} }),
+      'a list of tags': bytesOf({ name: 'library/alpine', tags: [] }),
+    },
+  },
+];
+
+/** The whole blob in one request. */
+export function blobPush(name: string, text: string): HostedRequest {
+  const digest = digestOf(Buffer.from(text));
+  return { method: 'POST', path: `/${name}/blobs/uploads/?digest=${digest}`, body: Buffer.from(text) };
+}
+
+export function manifestPush(name: string, reference: string, json: unknown, type?: string): HostedRequest {
+  const { mediaType = imageManifest } = json as { readonly mediaType?: string };
+  const body = json instanceof Uint8Array ? json : bytesOf(json);
+  return { path: `/${name}/manifests/${reference}`, headers: { 'content-type': type ?? mediaType }, body };
+}
+
+const pushed = { schemaVersion: 2, mediaType: imageManifest, config, layers: [layer, zstdLayer] };
+const pushedBytes = bytesOf(pushed);
+const pushedDigest = digestOf(pushedBytes);
+const parts = ['config', 'layer', 'zstd layer'];
+const child = { mediaType: imageManifest, digest: pushedDigest, size: pushedBytes.length };
+const signed = {
+  schemaVersion: 2,
+  mediaType: imageManifest,
+  artifactType: 'application/vnd.example.signature',
+  config,
+  layers: [],
+  subject: child,
+  annotations: { why: 'because' },
+};
+
+export const publish: readonly PublishSample[] = [
+  {
+    title: 'an image under a tag',
+    before: parts.map((text) => blobPush('library/app', text)),
+    request: manifestPush('library/app', '1.0', pushed),
+    files: {
+      '/library/app/manifests/1.0': pushedBytes,
+      [`/library/app/manifests/${pushedDigest}`]: pushedBytes,
+    },
+    documents: ['/library/app/tags/list'],
+    always: [`/library/app/referrers/${pushedDigest}`, '/_catalog'],
+  },
+  {
+    title: 'an index',
+    before: [...parts.map((text) => blobPush('app', text)), manifestPush('app', pushedDigest, pushed)],
+    request: manifestPush('app', 'all', indexOf([child])),
+    files: { '/app/manifests/all': bytesOf(indexOf([child])) },
+    documents: [],
+    undo: [{ method: 'DELETE', path: `/app/manifests/${digestOf(bytesOf(indexOf([child])))}` }],
+  },
+  {
+    title: 'what is about an image that is not here',
+    before: [blobPush('app', 'config')],
+    request: manifestPush('app', digestOf(bytesOf(signed)), signed),
+    files: { [`/app/manifests/${digestOf(bytesOf(signed))}`]: bytesOf(signed) },
+    documents: [],
+    always: [`/app/referrers/${pushedDigest}`],
+  },
+  {
+    title: 'a blob',
+    request: blobPush('app', 'some bytes'),
+    files: { [`/app/blobs/${digestOf(Buffer.from('some bytes'))}`]: Buffer.from('some bytes') },
+    documents: [],
+    undo: [{ method: 'DELETE', path: `/app/blobs/${digestOf(Buffer.from('some bytes'))}` }],
   },
 ];

@@ -120,6 +120,6 @@ export function problem({ status, code, message, route, detail }: ProblemFacts):
   const errors = errorsIn(detail);
   if (errors) return { ...jsonBody({ errors }), status };
   const said = status === 429 ? 'TOOMANYREQUESTS' : codeOf(code, route);
-  const words = said === 'UNSUPPORTED' && code === 'not_found' ? notListed : message;
+  const words = route === 'catalog' && status === 404 ? notListed : message;
   return errorBody(code === 'upstream_refused' ? 403 : status, said, words, { reason: code });
 }
