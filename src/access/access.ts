@@ -3,10 +3,11 @@ import { createHmac } from 'node:crypto';
 import type { Access, Shown } from '../core/access.ts';
 import type { TokenFacts } from '../core/hosting.ts';
 import type { Identity, TokenLimits } from '../core/identity.ts';
-import type { OpenJournal, Signature } from '../core/journal.ts';
+import type { OpenJournal, Signature, Written } from '../core/journal.ts';
 import { Problem } from '../core/problem.ts';
 import type { AccessRule, Action } from '../core/repository.ts';
 import { createAdministration, tokenFacts } from './administration.ts';
+import type { AccessChange } from './changes.ts';
 import { createCredentials, type NewOwnToken } from './credentials.ts';
 import { Identification } from './identification.ts';
 import { anonymousPass } from './identify.ts';
@@ -65,8 +66,16 @@ export interface AccessControl extends Access {
   readonly orgs: readonly string[];
   readonly administration: Administration;
   readonly people: People;
-  /** Where the address says nothing of an organisation: users of any are known by their passwords. */
-  identifyAnywhere(shown: Shown | undefined): Promise<Identity>;
+  /** Whether everything in the organisation is theirs to administer. */
+  mayAdminister(org: string, identity: Identity): boolean;
+  /** What was changed about users, tokens and rules, newest first, from before an object's number; without secrets. */
+  history(org: string, before?: number): AsyncIterable<Written<{ readonly action: string; readonly name?: string }>>;
+  /** Also for organisation '': where the address says nothing of one, users of any are known by their passwords. */
+  identify(org: string, shown: Shown | undefined): Promise<Identity>;
+  /** Whether an organisation's users, rules and tokens are theirs to change: the right `admin`, limited to nothing. */
+  mayAdminister(org: string, identity: Identity): boolean;
+  /** What was changed, newest first, from before an object's number. */
+  history(org: string, before?: number): AsyncIterable<Written<AccessChange>>;
   /** A short-lived token in place of what was shown: registry clients and CI jobs want one. */
   seal(identity: Identity): Promise<SealedToken>;
   /**
@@ -241,7 +250,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     login: (code) => logins.find(code),
     answer: (code, identity) =>
       logins.answer(code, identity && sealedOf(identity, identification.standingOf(identity).parent)),
-    identify: (user, secret, from) => identification.identify(undefined, { kind: 'basic', user, secret }, from),
+    identify: (user, secret, from) => identification.identify('', { kind: 'basic', user, secret }, from),
     async openSession(identity) {
       const sealed = sealedOf(identity, identification.standingOf(identity).parent);
       if (!sealed || sealed.kind === 'ci') throw new Problem('unauthorized', 'Only people sign in here.');
@@ -274,8 +283,15 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       await orgs.current(org);
     },
     isCurrent: (org) => orgs.isCurrent(org),
+    async *history(org, before) {
+      const { journal } = await orgs.needed(org);
+      for await (const written of journal.history(before)) yield { ...written, change: told(written.change) };
+    },
     identify: (org, shown) => identification.identify(org, shown),
-    identifyAnywhere: (shown) => identification.identify(undefined, shown),
+    async *history(org, before) {
+      const { journal } = await orgs.needed(org);
+      yield* journal.history(before);
+    },
     seal: sealIdentity,
     get exchanges() {
       return Object.keys(settings.issuers).length > 0;
@@ -307,6 +323,26 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       };
     },
   };
+}
+
+/** A change as the audit log has it. */
+function told(change: AccessChange): { readonly action: string; readonly name?: string } {
+  switch (change.is) {
+    case 'token':
+      return { action: 'token', name: `${change.token.id} of ${change.token.user}` };
+    case 'rule':
+    case 'rule-gone':
+    case 'token-gone':
+      return { action: change.is, name: change.id };
+    case 'member':
+    case 'member-gone':
+      return { action: change.is, name: `${change.user} in ${change.team}` };
+    case 'password':
+    case 'sign-in':
+      return { action: change.is, name: change.user };
+    default:
+      return { action: change.is, name: change.name };
+  }
 }
 
 function isNamedIn(orgs: Organisations, org: string, identity: Identity): boolean {

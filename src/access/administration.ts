@@ -188,8 +188,6 @@ export function createAdministration(
       checkActions(wanted.may ?? actions);
       checkPatterns(wanted.repositories);
       checkPatterns(wanted.names);
-      if (wanted.expiresAt !== undefined && !(wanted.expiresAt > now()))
-        throw bad('that token would have expired already');
       if (directory.kindOf(wanted.user) === undefined && wanted.create) {
         await this.createUser(org, { name: wanted.user, service: wanted.create === 'service' }, by).catch(
           (error: unknown) => {
@@ -200,7 +198,8 @@ export function createAdministration(
       }
       const token = newToken();
       const record = recordOf(wanted, token, new Date(now()).toISOString());
-      await journal.append(`token:${record.id}`, by, () => {
+      // In turn with what happens to its owner: one of a user who just went must not come back with the next of the name.
+      await journal.append(`user:${wanted.user}`, by, () => {
         if (directory.kindOf(wanted.user) === undefined) throw noUser(org, wanted.user);
         const valid = directory.tokens(wanted.user).filter((one) => !endOf(one, directory, now()));
         if (valid.length >= mostTokens) {

@@ -57,15 +57,15 @@ export class Identification {
     return this.#standing.get(identity) ?? {};
   }
 
-  /** `org`: whose users a user name is looked for among; absent: everybody's. */
-  async identify(org: string | undefined, shown: Shown | undefined, from?: string): Promise<Identity> {
+  /** `org`: whose users a user name is looked for among; '': everybody's. */
+  async identify(org: string, shown: Shown | undefined, from?: string): Promise<Identity> {
     if (!shown) return anonymous;
     const ours = [shown.secret, shown.user].map((one) => one.trim()).find((one) => one.startsWith(tokenPrefix));
     if (ours !== undefined) return isSealed(ours) ? this.#unseal(ours) : this.#findToken(ours);
     if (shown.secret === anonymousPass || shown.kind !== 'basic' || shown.user === '' || shown.secret === '') {
       return withPass;
     }
-    const orgs = org === undefined ? this.#orgs.names : [org];
+    const orgs = org === '' ? this.#orgs.names : [org];
     let wrong: Identity | undefined;
     for (const one of orgs) {
       const found = await this.password(one, shown.user, shown.secret, from);

@@ -14,6 +14,8 @@ export interface Rights {
   mayDoSome(repository: Repository, identity: Identity, action: Action): boolean;
   mayKnow(repository: Repository, identity: Identity): boolean;
   readerOf(identity: Identity): Reader;
+  /** Whether everything in the organisation is theirs to administer. */
+  mayAdminister(org: string, identity: Identity): boolean;
 }
 
 const actions: readonly Action[] = ['read', 'publish', 'delete', 'admin'];
@@ -176,21 +178,34 @@ export function createRights(directoryOf: (org: string) => Directory | undefined
   return {
     mayDo,
     mayDoSome,
-    mayKnow: (repository, identity) => actions.some((action) => mayDoSome(repository, identity, action)),
-    readerOf: (identity) => ({
-      mayRead(repository, name) {
-        if (!mayDo(repository, identity, 'read', name)) return false;
-        if (name !== undefined) return true;
-        const directory = directoryOf(repository.org);
-        if (!directory) return false;
-        // All of it: nothing here may belong to a project that keeps it from this reader.
-        return aboutOf(directory, repository).projects.every(
-          ({ project, names, source }) =>
-            (names.length === 0 && (source === undefined || !repository.linkOf)) ||
-            projectAllows(directory, project, identity, 'read'),
+    mayAdminister(org, identity) {
+      const directory = directoryOf(org);
+      const { token } = identity;
+      if (!directory || (token && (!token.may.includes('admin') || token.repositories || token.names))) return false;
+      return directory
+        .rules()
+        .some(
+          ({ rule: { may, names, repositories, who, claims } }) =>
+            may.includes('admin') && !names && !repositories && isMeant(directory, identity, who, claims),
         );
-      },
-    }),
+    },
+    mayKnow: (repository, identity) => actions.some((action) => mayDoSome(repository, identity, action)),
+    // Lists without a name are filtered package by package where packages can belong to projects.
+    readerOf: (identity) => ({ mayRead: (repository, name) => mayDo(repository, identity, 'read', name) }),
+    mayAdminister(org, identity) {
+      const directory = directoryOf(org);
+      const { token } = identity;
+      if (!directory || (token && (!token.may.includes('admin') || token.repositories || token.names))) return false;
+      return directory
+        .rules()
+        .some(
+          ({ rule }) =>
+            rule.may.includes('admin') &&
+            !rule.repositories &&
+            !rule.names &&
+            isMeant(directory, identity, rule.who, rule.claims),
+        );
+    },
   };
 }
 
