@@ -191,7 +191,7 @@ function render({ path }: Document, view: View): Body {
     if (!fits(wanted, candidate)) continue;
     const scope = name.startsWith('@') ? name.slice(1, name.indexOf('/')) : 'unscoped';
     found.push({
-      rank: rank(name, text.toLowerCase()),
+      rank: rank(name, wanted.words.join(' ')),
       object: {
         package: {
           name,
