@@ -218,19 +218,22 @@ function pluginsIn(bytes: Uint8Array, path: string): readonly Plugin[] {
   }
 }
 
-/** A file, or a version with all its files. */
+/** What a path that is to be deleted is about: a file, the folder of a version, or the prefixes of a group. */
+function namedByDeletion(path: string): string {
+  if (isMetadata(path)) return groupName(folderOf(path).replaceAll('/', '.'));
+  const { name, coordinates } = readPlace(path);
+  return coordinates && name !== undefined ? name : readFolder(folderOf(path)).name;
+}
+
+const deletedPath = (call: Call): string => param(call, 'path').replace(/\/$/, '');
+
 async function receiveDelete(call: Call): Promise<Decide> {
-  const path = param(call, 'path').replace(/\/$/, '');
+  const path = deletedPath(call);
+  const name = namedByDeletion(path);
+  const version = isMetadata(path) ? pluginsVersion : path.slice(path.lastIndexOf('/') + 1);
   return (hosted) => {
-    const entry = hosted.entry(path);
-    if (entry) return deletion(entry.name, path, hosted);
-    const version = path.slice(path.lastIndexOf('/') + 1);
-    const { name } = readFolder(folderOf(path));
+    if (hosted.entry(path)?.name === name) return deletion(name, path, hosted);
     if (hosted.record(name, version)) return { name, removes: [version], reply: reply(204) };
-    if (isMetadata(path)) {
-      const group = groupName(folderOf(path).replaceAll('/', '.'));
-      if (hosted.record(group, pluginsVersion)) return { name: group, removes: [pluginsVersion], reply: reply(204) };
-    }
     throw new Problem('not_found', `${path} is neither a file that was published here nor the folder of a version.`);
   };
 }
@@ -282,7 +285,7 @@ export function publishRoutes(options: PublishOptions): readonly Route[] {
       intent: (call) => ({
         kind: 'change',
         action: 'delete',
-        ...named(param(call, 'path')),
+        name: namedByDeletion(deletedPath(call)),
         limit: 0,
         receive: receiveDelete,
       }),
