@@ -1,0 +1,193 @@
+/** Python distributions that are published, over HTTP: who may, what they are told, and what is there afterwards. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
+import { type Answer, ask, type Headers } from '../support/http.ts';
+import { sourceOf, wheelOf } from '../support/pypi-packages.ts';
+import { attestationOf, hexOf, type UploadOptions, uploadOf } from '../support/pypi-uploads.ts';
+import { startPyPiUpstream } from '../support/pypi-upstream.ts';
+
+const jsonType = 'application/vnd.pypi.simple.v1+json';
+
+let server: HostedServer;
+let alice: string;
+const closing: (() => Promise<void>)[] = [];
+
+const basic = (token: string, user = '__token__'): Headers => ({
+  authorization: `Basic ${Buffer.from(`${user}:${token}`).toString('base64')}`,
+});
+
+function send(
+  file: ReturnType<typeof wheelOf>,
+  headers: Headers,
+  options?: UploadOptions,
+  to = server,
+): Promise<Answer> {
+  const request = uploadOf(file, options);
+  return ask(`${to.url}${request.path}`, {
+    method: 'POST',
+    headers: { ...request.headers, ...headers, 'content-length': String(request.body.length) },
+    body: request.body,
+  });
+}
+
+async function filesOf(name: string, token = alice): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const page = await ask(`${server.url}/simple/${name}/`, { headers: { accept: jsonType, ...basic(token) } });
+  return page.status === 200 ? (page.json() as { files: Readonly<Record<string, unknown>>[] }).files : [];
+}
+
+beforeAll(async () => {
+  server = await startHosted({ format: 'pypi' });
+  closing.push(() => server.close());
+  alice = await server.token('alice');
+});
+
+afterAll(async () => {
+  for (const close of closing.reverse()) await close();
+});
+
+test('what was published is there at once, with all that lies beside it', async () => {
+  const wheel = wheelOf({ name: 'Acme.Whole', version: '1.0', paddingBytes: 300_000 });
+  const source = sourceOf({ name: 'Acme.Whole', version: '1.0' });
+  expect((await filesOf('acme-whole')).length).toBe(0);
+  const attestations = JSON.stringify([attestationOf(wheel)]);
+  const sent = await send(wheel, basic(alice), { fields: { attestations } });
+  expect(sent.status, sent.text()).toBe(200);
+  expect((await filesOf('acme-whole')).length).toBe(1);
+  await send(source, basic(alice), { signature: '-----BEGIN PGP SIGNATURE-----\n' });
+  const files = await filesOf('acme-whole');
+  expect(files.map(({ filename }) => filename)).toEqual([wheel.filename, source.filename]);
+  const at = (index: number): string => new URL(String(files[index]?.url), `${server.url}/simple/acme-whole/`).href;
+  const read = async (url: string): Promise<Buffer> => (await ask(url, { headers: basic(alice) })).body;
+  expect(await read(at(0))).toEqual(wheel.bytes);
+  expect(await read(`${at(0)}.metadata`)).toEqual(wheel.metadata);
+  expect(await read(at(1))).toEqual(source.bytes);
+  expect((await read(`${at(1)}.asc`)).toString()).toContain('PGP');
+  expect(JSON.parse(String(await read(String(files[0]?.provenance))))).toMatchObject({ version: 1 });
+  const part = await ask(at(0), { headers: { ...basic(alice), range: 'bytes=-100' } });
+  expect(part).toMatchObject({ status: 206, body: wheel.bytes.subarray(-100) });
+  const release = await ask(`${server.url}/pypi/acme-whole/json`, { headers: basic(alice) });
+  expect(release.json()).toMatchObject({ info: { name: 'Acme.Whole' } });
+  expect((await ask(`${server.url}/simple/`, { headers: basic(alice) })).text()).toContain('acme-whole');
+});
+
+test('the same file again is all right, another one by its name is not', async () => {
+  const made = { name: 'acme-again', version: '1.0' };
+  for (let i = 0; i < 2; i++) expect((await send(wheelOf(made), basic(alice))).status).toBe(200);
+  const other = await send(wheelOf({ ...made, requires: ['x'] }), basic(alice));
+  expect(other.status).toBe(409);
+  expect(other.text()).toContain('File already exists');
+  expect(await filesOf('acme-again')).toMatchObject([{ hashes: { sha256: hexOf(wheelOf(made).bytes) } }]);
+});
+
+describe('somebody', () => {
+  const file = wheelOf({ name: 'acme-who', version: '1.0' });
+
+  test.each<[string, () => Promise<Headers> | Headers, number]>([
+    ['who shows nothing', () => ({}), 401],
+    ['with a token of nobody', () => basic(wrongToken), 401],
+    ['with a token that has expired', async () => basic(await server.expiredToken()), 401],
+    ['who only reads', async () => basic(await server.token('rita')), 403],
+    ['with a token to read with', async () => basic(await server.token('alice', { may: ['read'] })), 403],
+    ['with a token for other names', async () => basic(await server.token('alice', { names: ['other-*'] })), 403],
+    ['whom no rule knows', async () => basic(await server.token('nobody')), 404],
+    ['of another organisation', async () => basic(await server.token('olga')), 404],
+  ])('%s publishes nothing and is told why in the status line', async (_name, credentials, status) => {
+    const { path, headers, body } = uploadOf(file);
+    const answer = await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { ...headers, ...(await credentials()) },
+      body: new Uint8Array(body),
+    });
+    expect(answer.status).toBe(status);
+    const text = await answer.text();
+    expect(text).toMatch(/\w{3,} \w/);
+    expect(text.trim()).toContain(answer.statusText.slice(0, 60));
+    expect(answer.headers.get('www-authenticate')).toBe(status === 401 ? 'Basic realm="Larder"' : null);
+    expect(await filesOf('acme-who')).toEqual([]);
+  });
+
+  test.each<[string, (token: string) => Headers]>([
+    ['as a password for __token__', (token) => basic(token)],
+    ['as a password for anybody', (token) => basic(token, 'alice')],
+    ['as a user without a password', (token) => basic('', token)],
+    ['as a bearer', (token) => ({ authorization: `Bearer ${token}` })],
+  ])('shows the token %s', async (way, headers) => {
+    const made = wheelOf({ name: `acme-${hexOf(Buffer.from(way)).slice(0, 8)}`, version: '1.0' });
+    expect((await send(made, headers(alice))).status).toBe(200);
+  });
+});
+
+describe('what can not be taken', () => {
+  test('is refused in words', async () => {
+    const file = wheelOf({ name: 'acme-wrong', version: '1.0' });
+    const answers = [
+      await send(file, basic(alice), { fields: { sha256_digest: '0'.repeat(64) } }),
+      await send(file, basic(alice), { fields: { name: 'other' } }),
+      await send({ ...file, bytes: file.bytes.subarray(0, -10) }, basic(alice)),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([400, 422, 422]);
+    expect(await filesOf('acme-wrong')).toEqual([]);
+  });
+
+  test('and leaves nothing, when the client goes away in the middle', async () => {
+    const file = wheelOf({ name: 'acme-cut', version: '1.0', paddingBytes: 300_000 });
+    const { path, headers, body } = uploadOf(file);
+    const abort = new AbortController();
+    const stream = new ReadableStream({
+      async pull(controller) {
+        controller.enqueue(new Uint8Array(body.subarray(0, 200_000)));
+        await new Promise((resolve) => setImmediate(resolve));
+        abort.abort();
+      },
+    });
+    const sent = fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { ...headers, ...basic(alice) },
+      body: stream,
+      duplex: 'half',
+      signal: abort.signal,
+    } as RequestInit);
+    await expect(sent).rejects.toThrow('abort');
+    expect(await filesOf('acme-cut')).toEqual([]);
+    expect((await send(file, basic(alice))).status).toBe(200);
+    expect((await filesOf('acme-cut')).length).toBe(1);
+  });
+});
+
+test('a name that is published here is nobody else to ask for, and others are', async () => {
+  const index = await startPyPiUpstream();
+  closing.push(() => index.close());
+  index.publish({ name: 'acme-mine', version: '99.0' });
+  index.publish({ name: 'public', version: '1.0' });
+  const both = await startHosted({
+    format: 'pypi',
+    upstreams: { index: { url: index.url, format: 'pypi', hosts: [new URL(index.files.url).host] } },
+    sources: [{ hosted: true }, { remote: 'index' }],
+  });
+  closing.push(() => both.close());
+  const headers = basic(await both.token('alice'));
+  const mine = wheelOf({ name: 'acme-mine', version: '1.0' });
+  expect((await send(mine, headers, {}, both)).status).toBe(200);
+  index.forget();
+  const page = await ask(`${both.url}/simple/acme-mine/`, { headers: { ...headers, accept: jsonType } });
+  expect(page.json()).toMatchObject({ versions: ['1.0'] });
+  expect(index.log()).toEqual([]);
+  const other = await ask(`${both.url}/simple/public/`, { headers: { ...headers, accept: jsonType } });
+  expect(other.json()).toMatchObject({ versions: ['1.0'] });
+  expect(index.log()).toEqual(['GET /simple/public/']);
+});
+
+test('what was acknowledged is there after a restart', async () => {
+  const first = await startHosted({ format: 'pypi' });
+  closing.push(() => first.close());
+  const token = await first.token('alice');
+  const file = wheelOf({ name: 'acme-kept', version: '1.0' });
+  expect((await send(file, basic(token), {}, first)).status).toBe(200);
+  await first.stop();
+  const second = await startHosted({ format: 'pypi', folder: first.folder });
+  closing.push(() => second.close());
+  const answer = await ask(`${second.url}/files/acme-kept/${hexOf(file.bytes)}/${file.filename}`, {
+    headers: basic(token),
+  });
+  expect(answer.body).toEqual(file.bytes);
+});
