@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { Action } from '../../src/core/repository.ts';
 import { selfSigned } from './certificate.ts';
 import { temporaryFolder } from './folder.ts';
+import { eventually } from './wait.ts';
 
 type Section = Readonly<Record<string, unknown>>;
 
@@ -62,7 +63,7 @@ export interface HostedServer {
    * no rule mentions; `olga` is of the org `other` and publishes there.
    */
   token(user: 'alice' | 'adam' | 'rita' | 'nobody' | 'olga' | (string & {}), options?: TokenOptions): Promise<string>;
-  /** One that ended a second ago. */
+  /** One that has ended; needs a clock that goes. */
   expiredToken(user?: string): Promise<string>;
   /** Ends it and keeps the folder. */
   stop(): Promise<void>;
@@ -144,7 +145,13 @@ export async function startHosted(options: HostedOptions): Promise<HostedServer>
     caFile,
     larder,
     token,
-    expiredToken: (user = 'alice') => token(user, { expiresAt: now() - 1000 }),
+    // Nobody is given a token that has ended, so it is given a moment.
+    async expiredToken(user = 'alice') {
+      const expiresAt = now() + 20;
+      const made = await token(user, { expiresAt });
+      await eventually('the token has ended', async () => (now() > expiresAt ? true : undefined));
+      return made;
+    },
     stop,
     async close() {
       await stop();
