@@ -40,11 +40,22 @@ interface Client {
   json(url: string): Promise<unknown>;
 }
 
-function createClient(): Client {
+export interface RestoreOptions {
+  /** Shown once it is asked for, and not before (HttpSourceAuthenticationHandler). */
+  readonly token?: string;
+  readonly ca?: string;
+}
+
+function createClient({ token, ca }: RestoreOptions): Client {
   const asked: string[] = [];
+  const trust = ca === undefined ? {} : { ca };
   async function bytes(url: string): Promise<Buffer | undefined> {
     asked.push(new URL(url).pathname);
-    const answer = await ask(url, { headers });
+    let answer = await ask(url, { headers, ...trust });
+    if (answer.status === 401 && token !== undefined && /^Basic /.test(answer.headers['www-authenticate'] ?? '')) {
+      const authorization = `Basic ${Buffer.from(`token:${token}`).toString('base64')}`;
+      answer = await ask(url, { headers: { ...headers, authorization }, ...trust });
+    }
     if (answer.status === 404) return undefined;
     const warning = answer.headers['x-nuget-warning'];
     if (answer.status !== 200 || !answer.complete) {
@@ -90,8 +101,12 @@ function lowest(versions: readonly string[], range: string): string | undefined 
 }
 
 /** `source` is the service index's URL. */
-export async function restore(source: string, wanted: readonly Dependency[]): Promise<Restored> {
-  const client = createClient();
+export async function restore(
+  source: string,
+  wanted: readonly Dependency[],
+  options: RestoreOptions = {},
+): Promise<Restored> {
+  const client = createClient(options);
   const index = (await client.json(source)) as { resources: { '@id': string; '@type': string }[] } | undefined;
   const at = (type: string): string | undefined => index?.resources.find((one) => one['@type'] === type)?.['@id'];
   const base = at('PackageBaseAddress/3.0.0');
