@@ -6,17 +6,26 @@ import { type AccessControl, createAccess } from './access/access.ts';
 import { readOrCreateKey } from './access/keys.ts';
 import type { AccessSettings } from './access/settings.ts';
 import type { Config } from './config/schema.ts';
+import type { Repository } from './core/repository.ts';
+import type { ApiContext } from './http/api/route.ts';
+import { apiRoutes } from './http/api/routes.ts';
 import { createServer, type HttpServer } from './http/server.ts';
+import { tokenRoutes } from './http/token.ts';
+import { createAudit } from './jobs/audit.ts';
+import { createRelease } from './jobs/release.ts';
+import { createWebhooks } from './jobs/webhooks.ts';
 import { createCompute } from './pipeline/compute.ts';
 import type { Job } from './pipeline/derive.ts';
 import { createDerivedDocuments } from './pipeline/derived.ts';
 import { buildSite, type Site } from './site.ts';
 import type { Disk } from './store/disk.ts';
+import type { Hosting } from './store/hosting.ts';
 import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
 import { createUpstreams } from './upstream/client.ts';
 import { createDownloads } from './upstream/download.ts';
 import { createPlainFetch } from './upstream/plain-fetch.ts';
+import { sendRelease } from './upstream/release.ts';
 import { version } from './version.ts';
 
 export interface Larder {
@@ -89,23 +98,61 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     keepAboveBytes: config.documents.inlineBytes,
   });
   const plain = createPlainFetch();
+  const sealingKey = await readOrCreateKey(join(config.storage.path, 'keys/sealing'));
   const access = await createAccess({
     settings: accessSettings(config),
     openJournal: store.openJournal,
     facts: store.facts('access'),
-    sealingKey: await readOrCreateKey(join(config.storage.path, 'keys/sealing')),
+    sealingKey,
     fetch: plain.fetch,
     now,
   });
   const siteParts = { store, upstreams, downloads, compute, access, now };
+  let current = config;
   let site: Site = await buildSite(config, siteParts);
+
+  const repositoryOf = (id: string): Repository | undefined => site.repositories.get(id);
+  const hostingOf = (repository: Repository): Hosting | undefined => site.hostingOf(repository);
+  const webhooks = await createWebhooks({
+    openJournal: store.openJournal,
+    facts: store.facts('webhooks'),
+    key: sealingKey,
+    fetch: (url, init) => plain.fetch(url, init),
+    now,
+    orgs: () => access.orgs,
+    configured: () => [],
+    repositories: (org) => [...site.repositories.values()].filter((one) => one.org === org),
+    hostingOf,
+  });
+  const packages = {
+    access,
+    blobs: store.blobs,
+    roomFor: (one: Repository) => site.roomFor(one),
+    hostingOf,
+    repository: repositoryOf,
+  };
+  const api: ApiContext = {
+    access,
+    packages,
+    repositories: () => site.repositories.values(),
+    audit: createAudit({ repositories: () => site.repositories.values(), hostingOf, orgHistory: access.history }),
+    webhooks,
+    release: createRelease({
+      hostingOf,
+      blobs: store.blobs,
+      upstream: (name) => {
+        const target = Object.hasOwn(current.upstreams, name) ? current.upstreams[name] : undefined;
+        return target && { ...target, send: (request) => sendRelease(plain, target, request) };
+      },
+    }),
+  };
 
   const server: HttpServer = createServer({
     ...config.server,
     via,
     now,
     addresses: () => site,
-    access,
+    routes: ({ originOf, idOf }) => [tokenRoutes(now), apiRoutes({ context: api, version, originOf, idOf })],
     context: {
       access,
       derived,
@@ -114,9 +161,9 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       stage: store.stage,
       uploads: store.uploads,
       optionsOf: (repository) => site.optionsOf(repository),
-      hostingOf: (repository) => site.hostingOf(repository),
-      roomFor: (repository) => site.roomFor(repository),
-      repository: (id) => site.repositories.get(id),
+      hostingOf,
+      roomFor: packages.roomFor,
+      repository: repositoryOf,
     },
     readiness: () => {
       const { usable, writable, reason } = store.health();
@@ -131,6 +178,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     async reload(next) {
       await access.update(accessSettings(next));
       site = await buildSite(next, siteParts);
+      current = next;
       server.forget();
     },
     async close() {
@@ -139,6 +187,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         downloads.artifacts.drain(config.server.drainMs),
         downloads.documents.drain(config.server.drainMs),
       ]);
+      await webhooks.close();
       await upstreams.close();
       await plain.close();
       await pool?.close();

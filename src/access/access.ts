@@ -72,10 +72,6 @@ export interface AccessControl extends Access {
   history(org: string, before?: number): AsyncIterable<Written<{ readonly action: string; readonly name?: string }>>;
   /** Also for organisation '': where the address says nothing of one, users of any are known by their passwords. */
   identify(org: string, shown: Shown | undefined): Promise<Identity>;
-  /** Whether an organisation's users, rules and tokens are theirs to change: the right `admin`, limited to nothing. */
-  mayAdminister(org: string, identity: Identity): boolean;
-  /** What was changed, newest first, from before an object's number. */
-  history(org: string, before?: number): AsyncIterable<Written<AccessChange>>;
   /** A short-lived token in place of what was shown: registry clients and CI jobs want one. */
   seal(identity: Identity): Promise<SealedToken>;
   /**
@@ -288,10 +284,6 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       for await (const written of journal.history(before)) yield { ...written, change: told(written.change) };
     },
     identify: (org, shown) => identification.identify(org, shown),
-    async *history(org, before) {
-      const { journal } = await orgs.needed(org);
-      yield* journal.history(before);
-    },
     seal: sealIdentity,
     get exchanges() {
       return Object.keys(settings.issuers).length > 0;

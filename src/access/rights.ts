@@ -178,17 +178,6 @@ export function createRights(directoryOf: (org: string) => Directory | undefined
   return {
     mayDo,
     mayDoSome,
-    mayAdminister(org, identity) {
-      const directory = directoryOf(org);
-      const { token } = identity;
-      if (!directory || (token && (!token.may.includes('admin') || token.repositories || token.names))) return false;
-      return directory
-        .rules()
-        .some(
-          ({ rule: { may, names, repositories, who, claims } }) =>
-            may.includes('admin') && !names && !repositories && isMeant(directory, identity, who, claims),
-        );
-    },
     mayKnow: (repository, identity) => actions.some((action) => mayDoSome(repository, identity, action)),
     // Lists without a name are filtered package by package where packages can belong to projects.
     readerOf: (identity) => ({ mayRead: (repository, name) => mayDo(repository, identity, 'read', name) }),

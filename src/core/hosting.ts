@@ -239,3 +239,15 @@ export interface TokenFacts {
   readonly expiresAt?: string;
   readonly lastUsedAt?: string;
 }
+
+/** What is sent to publish a version somewhere else. */
+export interface Outgoing {
+  readonly method: 'PUT' | 'POST';
+  /** Below the upstream's base URL. */
+  readonly path: string;
+  /** Lower case; credentials are added by who sends it. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Whether such a refusal says that the very version is there already. */
+  readonly isThere?: (status: number, text: string) => boolean;
+}

@@ -2,6 +2,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import http2 from 'node:http2';
 import type net from 'node:net';
+import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import { isAnonymous } from '../access/identify.ts';
 import { type Outcome, publish } from '../core/events.ts';
@@ -19,7 +20,6 @@ import { requestIdOf } from './request-id.ts';
 import { type Addresses, resolve, withoutPrefix } from './resolve.ts';
 import { headersOf, packageHeaders, release, respond, type Tally } from './respond.ts';
 import { type StatusOptions, statusRoutes } from './status.ts';
-import { tokenRoutes } from './token.ts';
 import { createWire } from './wire.ts';
 
 export interface ServerOptions extends StatusOptions {
@@ -41,8 +41,20 @@ export interface ServerOptions extends StatusOptions {
   readonly via: string;
   readonly now: () => number;
   readonly context: HandleContext;
+  /** Tokens, sign-in, administration: what is no repository. */
+  readonly routes: (reach: Reach) => readonly Router[];
   /** Asked for each request, so that a new configuration takes effect with the next one. */
   readonly addresses: () => Addresses;
+}
+
+/** How a request came. */
+export interface Reach {
+  /** Public URL of the server that it reached, no trailing slash. */
+  originOf(ctx: Context): string;
+  /** Of the client, also behind trusted proxies. */
+  remoteOf(ctx: Context): string;
+  /** Of the request. */
+  idOf(ctx: Context): string;
 }
 
 export interface HttpServer {
@@ -211,7 +223,11 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   const running = new Running();
   const app = Object.assign(new Koa(), { running });
   const control = statusRoutes(options);
-  const tokens = tokenRoutes(options.now);
+  const more = options.routes({
+    originOf: (ctx) => baseOf(factsOf(ctx.req)).base,
+    remoteOf: (ctx) => baseOf(factsOf(ctx.req)).remote,
+    idOf: (ctx) => (ctx.state.course as Course).id,
+  });
 
   const observe: Middleware = async (ctx, next) => {
     const course: Course = {
@@ -294,7 +310,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   app.use(observe);
   app.use(repositories);
   app.use(control.routes());
-  app.use(tokens.routes());
+  for (const router of more) app.use(router.routes());
   app.on('error', (error: NodeJS.ErrnoException, ctx?: Context) => {
     // A client that leaves in the middle is told of in its access line.
     if (ctx?.res.destroyed || clientLeft.has(error.code ?? '')) return;

@@ -144,16 +144,14 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
 
   async function hooksOf(org: string): Promise<readonly Hook[]> {
     const { hooks } = await journalOf(org);
-    const configured = options
-      .configured(org)
-      .map(
-        (one): Hook => ({
-          ...one,
-          id: `config-${createHmac('sha256', 'webhook').update(one.url).digest('hex').slice(0, 12)}`,
-          createdAt: '',
-          from: 'configuration',
-        }),
-      );
+    const configured = options.configured(org).map(
+      (one): Hook => ({
+        ...one,
+        id: `config-${createHmac('sha256', 'webhook').update(one.url).digest('hex').slice(0, 12)}`,
+        createdAt: '',
+        from: 'configuration',
+      }),
+    );
     return [...configured, ...hooks.values()];
   }
 

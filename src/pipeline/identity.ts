@@ -6,9 +6,19 @@ import type { Repository } from '../core/repository.ts';
 type Headers = Readonly<Record<string, string | undefined>>;
 
 /** The first credentials that are somebody's; else the first that are of our making and do not count. */
-export async function identityOf(access: Access, { org, format }: Repository, headers: Headers): Promise<Identity> {
+export function identityOf(access: Access, { org, format }: Repository, headers: Headers): Promise<Identity> {
+  return identityIn(access, org, headers, format.auth.from);
+}
+
+/** The same for what is no repository's business. `org`: whose it is; '' for nobody's. */
+export async function identityIn(
+  access: Access,
+  org: string,
+  headers: Headers,
+  from: readonly string[] = [],
+): Promise<Identity> {
   let found: Identity = anonymous;
-  for (const shown of shownIn(headers, format.auth.from)) {
+  for (const shown of shownIn(headers, from)) {
     const identity = await access.identify(org, shown);
     if (identity.kind !== 'anonymous') return identity;
     if (found.rejected === undefined) found = identity;

@@ -4,6 +4,7 @@ import type { Context } from 'koa';
 import type { z } from 'zod';
 import type { Identity } from '../../core/identity.ts';
 import { Problem } from '../../core/problem.ts';
+import { identityIn } from '../../pipeline/identity.ts';
 import { readBody } from '../body.ts';
 import { openApi } from './openapi.ts';
 import { operations } from './operations.ts';
@@ -14,8 +15,7 @@ export interface ApiOptions {
   readonly version: string;
   /** Public URL of the server that the request reached, no trailing slash. */
   readonly originOf: (ctx: Context) => string;
-  /** Who asks; of the organisation whose business it is, if there is one. */
-  readonly identify: (ctx: Context, org: string | undefined) => Promise<Identity>;
+  readonly idOf: (ctx: Context) => string;
 }
 
 const bodyBytes = 256 * 1024;
@@ -34,17 +34,17 @@ export function apiRoutes(options: ApiOptions): Router {
   return router;
 }
 
-async function answer({ context, identify }: ApiOptions, operation: Operation, ctx: Context): Promise<void> {
+async function answer({ context, idOf }: ApiOptions, operation: Operation, ctx: Context): Promise<void> {
   const { org } = ctx.params as { org?: string };
   if (org !== undefined && context.access.orgs.includes(org)) await context.access.ready(org);
-  const identity = await identify(ctx, org);
+  const { authorization } = ctx.headers;
+  const identity = await identityIn(context.access, org ?? '', { authorization });
   if (identity.rejected !== undefined) throw unauthorized(identity.rejected);
   const params = checked(operation.params, ctx.params, 'address');
   const query = checked(operation.query, Object.fromEntries(new URLSearchParams(ctx.querystring)), 'query');
   allow(context, operation, identity, org);
   const body = operation.body ? checked(operation.body, await json(ctx), 'body') : undefined;
-  const requestId = (ctx.state.course as { readonly id: string }).id;
-  const result = await operation.run({ context, identity, requestId, params, query, body } as never);
+  const result = await operation.run({ context, identity, requestId: idOf(ctx), params, query, body } as never);
   ctx.set('cache-control', 'no-store');
   ctx.set('vary', 'authorization');
   ctx.status = operation.status;

@@ -37,9 +37,16 @@ export const deliverySchema = z
   })
   .meta({ id: 'Delivery' });
 
-export type Webhook = z.output<typeof webhookSchema>;
-export type NewWebhook = z.output<typeof newWebhookSchema>;
-export type Delivery = z.output<typeof deliverySchema>;
+type Read<T> = { readonly [K in keyof T]: T[K] extends (infer One)[] ? readonly One[] : T[K] };
+
+export type Webhook = Read<z.output<typeof webhookSchema>>;
+export type NewWebhook = Read<z.output<typeof newWebhookSchema>>;
+/** What may be left out is left out. */
+export type Delivery = Read<Pick<z.output<typeof deliverySchema>, 'id' | 'event' | 'at' | 'attempts' | 'state'>> & {
+  readonly status?: number;
+  readonly error?: string;
+  readonly nextAttemptAt?: string;
+};
 
 export interface Webhooks {
   list(org: string): Promise<readonly Webhook[]>;
