@@ -266,7 +266,7 @@ describe('formats', () => {
 
   it('have no docs page or test without a folder', () => {
     const orphans = [...filesBelow('docs/formats'), ...filesBelow('test/formats')].filter(
-      (file) => !formats.includes(basename(file).split('.')[0] ?? ''),
+      (file) => !formats.includes(basename(file).split(/[.-]/)[0] ?? ''),
     );
     expect(orphans).toEqual([]);
   });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { hexOf } from '../core/digest.ts';
 import type { Outcome } from '../core/events.ts';
-import type { Call, Change, Identity, Intent, Route, Upload } from '../core/format.ts';
+import type { Call, Identity, Intent, Route } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import { type About, type Action, type Repository, stampOf, within } from '../core/repository.ts';
 import type { Asking } from '../core/source.ts';
@@ -84,6 +84,7 @@ export async function handle(
   noted(route.id);
   const about = aboutOf(intent);
   const { name } = about;
+  if (intent.kind === 'change' || intent.kind === 'upload') hostingFor(context, repository);
   authorise(context, repository, identity, intent, name, request);
   const reader = access.readerOf(identity);
   const asked = readable(narrowed(repository, request.namespace), name, reader);
@@ -331,13 +332,21 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
       return { ...answerOf(intent.reply(outcome, call)), outcome: 'answered' };
     }
     case 'change':
-      return answerChange(context, about.whole, hostingFor(about, intent), intent, { ...request, call }, identity);
+      return answerChange(
+        context,
+        about.whole,
+        hostingFor(context, about.whole),
+        intent,
+        { ...request, call },
+        identity,
+      );
     case 'upload':
-      return answerUpload(context, about.whole, hostingFor(about, intent), intent, request, identity);
+      return answerUpload(context, about.whole, hostingFor(context, about.whole), intent, request, identity);
   }
 }
 
-function hostingFor({ context, whole }: Run, _intent: Change | Upload): Hosting {
+/** Nobody can publish where there is no place for it, whoever they are. */
+function hostingFor(context: HandleContext, whole: Repository): Hosting {
   const hosting = context.hostingOf(whole);
   if (hosting) return hosting;
   throw new Problem(
