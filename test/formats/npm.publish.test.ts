@@ -5,7 +5,15 @@ import { Problem } from '../../src/core/problem.ts';
 import { format } from '../../src/formats/npm/index.ts';
 import { packument } from '../../src/formats/npm/packument.ts';
 import { readPublishBody } from '../../src/formats/npm/publish-body.ts';
-import { alice, ask, type FakeView, fakeView, type HostedRequest, type Performed } from '../support/hosted-view.ts';
+import {
+  alice,
+  ask,
+  type FakeView,
+  fakeView,
+  type HostedRequest,
+  type Performed,
+  stagedFile,
+} from '../support/hosted-view.ts';
 import { tarball } from '../support/tarball.ts';
 import {
   bundleFor,
@@ -647,6 +655,49 @@ describe('searching', () => {
       ],
       total: 1,
     });
+  });
+});
+
+describe('releasing', () => {
+  async function released(view: FakeView, name: string, version: string): Promise<Json> {
+    const record = view.record(name, version);
+    if (!record) throw new Error('it is not there');
+    const files = new Map(record.files.map(({ path }) => [path, stagedFile(view.bytes(path) ?? Buffer.alloc(0))]));
+    const [outgoing] = [...(format.release?.(record, files) ?? [])];
+    if (!outgoing) throw new Error('nothing is sent');
+    const pieces: Uint8Array[] = [];
+    for await (const piece of outgoing.body) pieces.push(piece);
+    return { ...outgoing, body: Buffer.concat(pieces).toString() };
+  }
+
+  it.each([
+    ['1.0.0', 'latest'],
+    ['1.0.0-beta.2', 'beta'],
+    ['1.0.0-0', 'next'],
+  ])('sends version %s as somebody else would take it, tagged %s', async (version, tag) => {
+    const bytes = packageOf({ ...scoped, version });
+    const attachments = { 'x.sigstore': { data: bundleFor('@acme/lib', version, bytes) } };
+    const here = await viewWith({ ...scoped, version, attachments, manifest: {} });
+    const { body, ...outgoing } = await released(here, '@acme/lib', version);
+    expect(outgoing).toMatchObject({ method: 'PUT', path: '@acme%2flib' });
+    expect(body).not.toContain('alice');
+    const there = fakeView();
+    await ask(format, there, { method: 'PUT', path: `/${outgoing.path}`, body: String(body) });
+    expect(there.bytes(`@acme/lib/-/lib-${version}.tgz`)).toEqual(bytes);
+    expect(await read(there, `/@acme%2flib`)).toMatchObject({ 'dist-tags': { [tag]: version } });
+    expect(await read(there, `/@acme%2flib/${version}`)).toEqual(await read(here, `/@acme%2flib/${version}`));
+    expect(await read(there, `/-/npm/v1/attestations/@acme/lib@${version}`)).toEqual(
+      await read(here, `/-/npm/v1/attestations/@acme/lib@${version}`),
+    );
+  });
+
+  it('knows what says that it is there already', async () => {
+    const view = await viewWith(lib);
+    const { isThere } = (await released(view, 'lib', '1.0.0')) as { isThere(status: number, text: string): boolean };
+    expect(isThere(403, 'You cannot publish over the previously published versions: 1.0.0.')).toBe(true);
+    expect(isThere(409, 'this package is already present')).toBe(true);
+    expect(isThere(403, 'You do not have permission')).toBe(false);
+    expect(isThere(500, 'cannot publish over')).toBe(false);
   });
 });
 

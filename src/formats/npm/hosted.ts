@@ -112,7 +112,8 @@ function provenanceIn(attestations: NonNullable<VersionFacts['attestations']>): 
   return (provenance ?? attestations[0])?.predicateType;
 }
 
-function manifestOf(record: PackageRecord): Json {
+/** One version, as the document of the package has it. */
+export function manifestOf(record: PackageRecord): Json {
   const { manifest, deprecated, by } = versionFacts(record);
   const { name, version } = record;
   return {

@@ -21,6 +21,7 @@ import {
 import { deletePackage, deleteTag, deleteTarball, postAccess, putPackage, putRevision, putTag } from './manage.ts';
 import { escapeName, isName, nameBefore, tarballPath, versionOf } from './name.ts';
 import { abbreviatedType, packument } from './packument.ts';
+import { release } from './release.ts';
 import { search, searchType } from './search.ts';
 
 const attestationsPath = '-/npm/v1/attestations/';
@@ -204,4 +205,5 @@ export const format: Format = {
   routes,
   documents: [packument, searchType, keys, attestations],
   problem,
+  release,
 };

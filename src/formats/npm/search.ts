@@ -60,7 +60,14 @@ export function search(call: Call): Intent {
   const asked = JSON.stringify([query.text, windowOf(query), query.weights]);
   const key = Buffer.from(asked).toString('base64url');
   if (key.length > longestKey) throw new Problem('bad_request', 'The search text is too long.');
-  return { kind: 'document', type: searchType, path: `${service}/${key}`, variant: `${query.from} ${query.size}` };
+  return {
+    kind: 'document',
+    type: searchType,
+    path: `${service}/${key}`,
+    variant: `${query.from} ${query.size}`,
+    // What may be a package of somebody's own is looked for with nobody else.
+    ...(isName(query.text) ? { otherNames: [query.text], across: true } : {}),
+  };
 }
 
 function askedIn(path: string): { readonly text: string; readonly query: string } {
