@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DocumentSample, PublishSample, Question } from '../conformance/format.ts';
 import type { HostedRequest } from '../support/hosted-view.ts';
-import { formOf, nuspecOf, type PackageFacts, packageOf, symbolsOf } from '../support/nuget-packages.ts';
+import { formOf, nuspecOf, type PackageFacts, packageOf, symbolsOf, unixFormOf } from '../support/nuget-packages.ts';
 
 export const upstreamHost = 'api.upstream.example';
 export const upstream = `https://${upstreamHost}`;
@@ -521,6 +521,19 @@ export const publish: readonly PublishSample[] = [
     again: 'conflict',
     files: { '/v3/flat/acme.bare/2.0.0-rc.1/acme.bare.2.0.0-rc.1.nupkg': barePackage },
     documents: ['/v3/flat/acme.bare/index.json', '/v3/registration-semver2/acme.bare/index.json'],
+    always: emptyFeed,
+  },
+  {
+    title: 'a package in a form with the line ends of Unix',
+    request: {
+      method: 'PUT',
+      path: '/v2/',
+      headers: { 'content-type': unixFormOf(barePackage).contentType },
+      body: unixFormOf(barePackage).body,
+    },
+    again: 'conflict',
+    files: { '/v3/flat/acme.bare/2.0.0-rc.1/acme.bare.2.0.0-rc.1.nupkg': barePackage },
+    documents: ['/v3/flat/acme.bare/index.json'],
     always: emptyFeed,
   },
   {

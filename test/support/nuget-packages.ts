@@ -96,6 +96,16 @@ export function formOf(bytes: Uint8Array, filename = 'package.nupkg'): PushedFor
   };
 }
 
+/** The same as nuget.exe 2.8 sends it on Mono, as it was seen on the wire. */
+export function unixFormOf(bytes: Uint8Array): PushedForm {
+  const boundary = '---------------------------8df47df76ddf3b2';
+  const head = `--${boundary}\nContent-Disposition: form-data; name="package"; filename="package"\nContent-Type: application/octet-stream\n\n`;
+  return {
+    contentType: `multipart/form-data; boundary=${boundary}`,
+    body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\n--${boundary}--`)]),
+  };
+}
+
 export function sha512Of(bytes: Uint8Array): string {
   return createHash('sha512').update(bytes).digest('base64');
 }

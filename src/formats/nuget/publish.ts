@@ -16,6 +16,7 @@ import { Problem } from '../../core/problem.ts';
 import { besidePath, nupkgPath, type PackageKey, packageKey, symbolsPath } from './address.ts';
 import { type Json, textOf } from './json.ts';
 import { readPackage } from './package-file.ts';
+import { firstUnixPart, peek } from './unix-form.ts';
 
 const nothing = Buffer.alloc(0);
 const created: Body = { status: 201, bytes: nothing };
@@ -39,9 +40,11 @@ async function staged({ headers }: Call, body: AsyncIterable<Uint8Array>, desk: 
 /** The other parts are read to see that the form has an end. */
 async function firstPart(
   contentType: string,
-  body: AsyncIterable<Uint8Array>,
+  sent: AsyncIterable<Uint8Array>,
   desk: Desk,
 ): Promise<StagedFile | undefined> {
+  const { isUnix, body } = await peek(sent);
+  if (isUnix) return desk.add(firstUnixPart(contentType, body), desk.limit);
   let file: StagedFile | undefined;
   for await (const part of parts(contentType, body, { parts: 16, fieldBytes: desk.limit })) {
     file ??= await desk.add(part.bytes, desk.limit);
