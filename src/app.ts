@@ -9,8 +9,10 @@ import type { Config } from './config/schema.ts';
 import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
+import { exchangeRoutes } from './http/exchange.ts';
 import { createServer, type HttpServer } from './http/server.ts';
 import { tokenRoutes } from './http/token.ts';
+import { whoamiRoutes } from './http/whoami.ts';
 import { createAudit } from './jobs/audit.ts';
 import { createRelease } from './jobs/release.ts';
 import { createWebhooks } from './jobs/webhooks.ts';
@@ -152,7 +154,12 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     via,
     now,
     addresses: () => site,
-    routes: ({ originOf, idOf }) => [tokenRoutes(now), apiRoutes({ context: api, version, originOf, idOf })],
+    routes: ({ originOf, idOf }) => [
+      tokenRoutes({ access }),
+      whoamiRoutes({ access }),
+      exchangeRoutes({ access, originOf, ownHosts: () => hostsOf(current) }),
+      apiRoutes({ context: api, version, originOf, idOf }),
+    ],
     context: {
       access,
       derived,
@@ -195,6 +202,12 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       metrics?.stop();
     },
   };
+}
+
+/** Names that this server surely has; what else a request calls it is the word of whoever sent it. */
+function hostsOf({ server, hosts }: Config): string[] {
+  const own = server.publicUrl === undefined ? [] : [new URL(server.publicUrl).hostname];
+  return [...own, ...Object.keys(hosts).filter((host) => host !== 'default')];
 }
 
 function accessSettings({ orgs, issuers, signIn }: Config): AccessSettings {
