@@ -162,15 +162,16 @@ export class StoredBlobs implements Blobs {
       if (!(await objects.move(blobName(hex), trashName(hex)))) return;
       try {
         await protectionKnown();
+        if (!space.isProtected(hex)) {
+          await objects.delete(trashName(hex));
+          return;
+        }
       } catch (error) {
         await objects.move(trashName(hex), blobName(hex));
         throw error;
       }
-      if (!space.isProtected(hex)) await objects.delete(trashName(hex));
-      else {
-        await objects.move(trashName(hex), blobName(hex));
-        space.spare(hex);
-      }
+      await objects.move(trashName(hex), blobName(hex));
+      space.spare(hex);
     });
   }
 

@@ -44,7 +44,7 @@ function heldDeletions(): { readonly disk: Disk; waiting(): number; synced(): nu
         };
       },
       unlink: async (path) => {
-        if (path.includes('/blobs/')) {
+        if (path.includes('/trash/')) {
           waiting += 1;
           await held.promise;
         }
@@ -161,7 +161,7 @@ describe('eviction', () => {
       maxSizeBytes: 2000,
       disk: diskWith({
         unlink: (path) =>
-          broken && path.includes('/blobs/')
+          broken && path.includes('/trash/')
             ? Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
             : disk.unlink(path),
       }),
@@ -270,7 +270,7 @@ describe('the space that stays free on the disk', () => {
     return diskWith({
       statfs: async () => ({ bavail: free.bytes, bsize: 1 }),
       unlink: async (path) => {
-        if (path.includes('/blobs/')) free.bytes += 1000;
+        if (path.includes('/trash/')) free.bytes += 1000;
         await disk.unlink(path);
       },
     });
