@@ -19,6 +19,7 @@ import { type Code, Problem, problems } from '../../src/core/problem.ts';
 import { compileRoutes, type Router } from '../../src/core/route.ts';
 import { listFormats, loadFormat } from '../../src/formats/load.ts';
 import { ask, type FakeView, fakeView, type HostedRequest, problemOf } from '../support/hosted-view.ts';
+import { describeRights } from './rights.ts';
 
 export interface ExampleRequest {
   /** Raw, as on the wire, below the repository. May have a query. */
@@ -671,5 +672,6 @@ export function conformance(format: Format, samples: Samples): void {
     describeProblems(format);
     for (const sample of samples.documents) describeDocument(format, router, sample);
     for (const sample of samples.publish ?? []) describePublishing(format, router, sample);
+    describeRights(format, samples, intentOf);
   });
 }
