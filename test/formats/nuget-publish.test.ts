@@ -255,6 +255,49 @@ describe('what is no package', () => {
     expect((await refusal(fakeView(), request)).code).toBe('bad_request');
   });
 
+  it.each<[string, string]>([
+    ['a form that has no end', '--x\r\na: b\r\n\r\nPK'],
+    ['a form that ends in the middle of its end', '--x\r\na: b\r\n\r\nPK\r\n--x-'],
+    ['a form that begins with something else', 'PK--x\r\na: b\r\n\r\nPK\r\n--x--'],
+    ['a form that is nothing but heads', `--x\r\n${'a: b\r\n'.repeat(4000)}`],
+    ['a form with a part and no end of the next one', `--x\r\na: b\r\n\r\nPK\r\n--x\r\na: b\r\n\r\n${'z'.repeat(100)}`],
+    ['a form with very much more', `--x\r\na: b\r\n\r\nPK\r\n--x\r\na: b\r\n\r\n${'z'.repeat(100_000)}\r\n--x--`],
+  ])('is not in %s', async (_what, body) => {
+    for (const pieces of [1000, 1]) {
+      const headers = { 'content-type': 'multipart/form-data; boundary=x' };
+      if (pieces === 1 && body.length > 10_000) continue;
+      const problem = await refusal(fakeView(), { method: 'PUT', path: '/v3/package/', headers, body, pieces });
+      expect(problem.code).toBe('bad_request');
+    }
+  });
+
+  it('is taken for none because of what looks like a boundary in it', async () => {
+    const bytes = packageOf({ ...tools, library: Buffer.from('\r\n--\r\n-\n--5b0ba8b6-0f3b-4f0a\r\r\n\n') });
+    for (const pieces of [1, 2, 3, 64]) {
+      const view = fakeView();
+      await ask(format, view, { ...pushOf(bytes), pieces });
+      expect(view.bytes('v3/flat/acme.tools/1.2.0/acme.tools.1.2.0.nupkg')?.equals(bytes)).toBe(true);
+    }
+  });
+
+  it('is not hidden by further parts of the form', async () => {
+    const bytes = packageOf(tools);
+    const text = '\r\n--x\r\nContent-Disposition: form-data; name=note\r\n\r\nhello\r\n--x--\r\n';
+    const body = Buffer.concat([
+      Buffer.from('--x\r\nContent-Disposition: form-data\r\n\r\n'),
+      bytes,
+      Buffer.from(text),
+    ]);
+    const view = fakeView();
+    await ask(format, view, {
+      method: 'PUT',
+      path: '/v3/package/',
+      headers: { 'content-type': 'multipart/form-data; boundary=x' },
+      body,
+    });
+    expect(view.bytes('v3/flat/acme.tools/1.2.0/acme.tools.1.2.0.nupkg')?.equals(bytes)).toBe(true);
+  });
+
   it('is a picture that is none, and is left out', async () => {
     const files = { ...hostedThings.files, 'images/icon.png': Buffer.from('<svg onload="alert(1)"/>') };
     const view = await published({ ...hostedThings, files });

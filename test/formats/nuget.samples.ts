@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DocumentSample, PublishSample, Question } from '../conformance/format.ts';
 import type { HostedRequest } from '../support/hosted-view.ts';
-import { formOf, nuspecOf, type PackageFacts, packageOf, symbolsOf, unixFormOf } from '../support/nuget-packages.ts';
+import { formOf, monoFormOf, nuspecOf, type PackageFacts, packageOf, symbolsOf } from '../support/nuget-packages.ts';
 
 export const upstreamHost = 'api.upstream.example';
 export const upstream = `https://${upstreamHost}`;
@@ -524,12 +524,12 @@ export const publish: readonly PublishSample[] = [
     always: emptyFeed,
   },
   {
-    title: 'a package in a form with the line ends of Unix',
+    title: 'a package in a form whose last line ends as on Unix',
     request: {
       method: 'PUT',
       path: '/v2/',
-      headers: { 'content-type': unixFormOf(barePackage).contentType },
-      body: unixFormOf(barePackage).body,
+      headers: { 'content-type': monoFormOf(barePackage).contentType },
+      body: monoFormOf(barePackage).body,
     },
     again: 'conflict',
     files: { '/v3/flat/acme.bare/2.0.0-rc.1/acme.bare.2.0.0-rc.1.nupkg': barePackage },

@@ -97,9 +97,9 @@ export function formOf(bytes: Uint8Array, filename = 'package.nupkg'): PushedFor
 }
 
 /** The same as nuget.exe 2.8 sends it on Mono, as it was seen on the wire. */
-export function unixFormOf(bytes: Uint8Array): PushedForm {
+export function monoFormOf(bytes: Uint8Array): PushedForm {
   const boundary = '---------------------------8df47df76ddf3b2';
-  const head = `--${boundary}\nContent-Disposition: form-data; name="package"; filename="package"\nContent-Type: application/octet-stream\n\n`;
+  const head = `--${boundary}\r\nContent-Disposition: form-data; name="package"; filename="package"\r\nContent-Type: application/octet-stream\r\n\r\n`;
   return {
     contentType: `multipart/form-data; boundary=${boundary}`,
     body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\n--${boundary}--`)]),

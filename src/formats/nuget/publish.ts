@@ -1,5 +1,4 @@
 /** What is published, withdrawn and listed again: packages, and the symbols that belong to them. */
-import { parts } from '../../codecs/multipart.ts';
 import type {
   Body,
   Call,
@@ -14,9 +13,9 @@ import type {
 } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 import { besidePath, nupkgPath, type PackageKey, packageKey, symbolsPath } from './address.ts';
+import { firstPart } from './form.ts';
 import { type Json, textOf } from './json.ts';
 import { readPackage } from './package-file.ts';
-import { firstUnixPart, peek } from './unix-form.ts';
 
 const nothing = Buffer.alloc(0);
 const created: Body = { status: 201, bytes: nothing };
@@ -26,28 +25,13 @@ const packageType = 'application/octet-stream';
 async function staged({ headers }: Call, body: AsyncIterable<Uint8Array>, desk: Desk): Promise<StagedFile> {
   const contentType = headers['content-type'] ?? '';
   const file = /^multipart\//i.test(contentType.trim())
-    ? await firstPart(contentType, body, desk)
+    ? await desk.add(firstPart(contentType, body), desk.limit)
     : await desk.add(body, desk.limit);
-  if (!file || file.size === 0) {
+  if (file.size === 0) {
     throw new Problem(
       'bad_request',
       'There is no package in the request: it is sent as the first part of a form, or as the body itself.',
     );
-  }
-  return file;
-}
-
-/** The other parts are read to see that the form has an end. */
-async function firstPart(
-  contentType: string,
-  sent: AsyncIterable<Uint8Array>,
-  desk: Desk,
-): Promise<StagedFile | undefined> {
-  const { isUnix, body } = await peek(sent);
-  if (isUnix) return desk.add(firstUnixPart(contentType, body), desk.limit);
-  let file: StagedFile | undefined;
-  for await (const part of parts(contentType, body, { parts: 16, fieldBytes: desk.limit })) {
-    file ??= await desk.add(part.bytes, desk.limit);
   }
   return file;
 }
