@@ -358,9 +358,10 @@ function packedDay(date: string): Uint8Array {
   return bytes;
 }
 
-/** Writes values in full, each where it stands; of symbols only the second one is a reference. */
+/** Writes values in full, each where it stands; of symbols only the first one is. */
 class ValueWriter extends Writer {
   readonly #symbols = new Map<string, number>();
+  #things = 0;
 
   constructor() {
     super(1024);
@@ -379,6 +380,22 @@ class ValueWriter extends Writer {
     super.text(name);
   }
 
+  /** Counts what others may refer to: everything but symbols, numbers, true, false and nothing. */
+  thing(type: number): void {
+    this.byte(type);
+    this.#things += 1;
+  }
+
+  /** How many there are: the number of the next one. */
+  get things(): number {
+    return this.#things;
+  }
+
+  reference(thing: number): void {
+    this.byte(linkType);
+    this.long(thing);
+  }
+
   /** A text in UTF-8 (or, of ASCII alone, in that). */
   string(value: string | null | undefined, isAscii = false): void {
     if (value === null || value === undefined) {
@@ -386,7 +403,7 @@ class ValueWriter extends Writer {
       return;
     }
     this.byte(ivarType);
-    this.byte(stringType);
+    this.thing(stringType);
     super.text(value);
     this.long(1);
     this.symbol('E');
@@ -394,7 +411,7 @@ class ValueWriter extends Writer {
   }
 
   array<T>(values: readonly T[], write: (value: T) => void): void {
-    this.byte(arrayType);
+    this.thing(arrayType);
     this.long(values.length);
     for (const value of values) write(value);
   }
@@ -404,17 +421,17 @@ class ValueWriter extends Writer {
   }
 
   version(value: string): void {
-    this.byte(userMarshalType);
+    this.thing(userMarshalType);
     this.symbol(versionClass);
     this.strings([value]);
   }
 
   requirement(value: Requirement): void {
-    this.byte(userMarshalType);
+    this.thing(userMarshalType);
     this.symbol('Gem::Requirement');
     this.array([value], (clauses) =>
       this.array(clauses, ([operator, version]) => {
-        this.byte(arrayType);
+        this.thing(arrayType);
         this.long(2);
         this.string(operator);
         this.version(version);
@@ -423,7 +440,7 @@ class ValueWriter extends Writer {
   }
 
   object(className: string, fields: Readonly<Record<string, () => void>>): void {
-    this.byte(objectType);
+    this.thing(objectType);
     this.symbol(className);
     this.long(Object.keys(fields).length);
     for (const [name, write] of Object.entries(fields)) {
@@ -436,7 +453,7 @@ class ValueWriter extends Writer {
 function writeFields(spec: Specification): Uint8Array {
   const { email, platformParts } = spec;
   const out = new ValueWriter();
-  out.byte(arrayType);
+  out.thing(arrayType);
   out.long(19);
   out.string(spec.rubygemsVersion);
   out.byte(integerType);
@@ -444,7 +461,7 @@ function writeFields(spec: Specification): Uint8Array {
   out.string(spec.name);
   out.version(spec.version);
   out.byte(ivarType);
-  out.byte(userDefinedType);
+  out.thing(userDefinedType);
   out.symbol(timeClass);
   out.bytes(packedDay(spec.date));
   out.long(1);
@@ -453,6 +470,7 @@ function writeFields(spec: Specification): Uint8Array {
   out.string(spec.summary);
   out.requirement(spec.requiredRuby);
   out.requirement(spec.requiredRubygems);
+  const platform = out.things;
   out.string(spec.platform);
   out.array(spec.dependencies, ({ name, type, requirement }) =>
     out.object('Gem::Dependency', {
@@ -479,10 +497,10 @@ function writeFields(spec: Specification): Uint8Array {
       os: () => out.string(os),
       version: () => out.string(version),
     });
-  } else out.string(spec.platform);
+  } else out.reference(platform);
   out.strings(spec.licenses);
   const metadata = Object.entries(spec.metadata);
-  out.byte(hashType);
+  out.thing(hashType);
   out.long(metadata.length);
   for (const [key, value] of metadata) {
     out.string(key);
@@ -491,7 +509,7 @@ function writeFields(spec: Specification): Uint8Array {
   return out.done();
 }
 
-/** A `Gem::Specification` as `quick/Marshal.4.8/` has it, not yet packed (`Gem::Specification#_dump`). The same, the same bytes. */
+/** A `Gem::Specification` as `quick/Marshal.4.8/` has it, not yet packed: byte for byte what RubyGems 3.3 itself makes of the gem. */
 export function writeSpecification(spec: Specification): Uint8Array {
   const out = new ValueWriter();
   out.byte(userDefinedType);

@@ -1,6 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { readSpecification, readSpecTuples, type SpecTuple, writeSpecTuples } from '../../src/codecs/gem-marshal.ts';
+import {
+  readSpecification,
+  readSpecTuples,
+  type Specification,
+  type SpecTuple,
+  writeSpecification,
+  writeSpecTuples,
+} from '../../src/codecs/gem-marshal.ts';
 import { specsMarshal } from '../formats/rubygems.samples.ts';
 
 const tuple = (name: string, version: string, platform = 'ruby'): SpecTuple => ({ name, version, platform });
@@ -97,5 +104,61 @@ describe('a specification', () => {
 
   it('is not a list', () => {
     expect(() => readSpecification(specsMarshal)).toThrow('Gem::Specification');
+  });
+
+  const specification: Specification = {
+    name: 'größe',
+    version: '1.0.b1',
+    platform: 'x86_64-linux',
+    platformParts: ['x86_64', 'linux', null],
+    rubygemsVersion: '3.3.15',
+    date: '2031-12-09',
+    summary: 'Groß',
+    email: ['a@example.com', 'b@example.com'],
+    authors: ['Ada', 'Grace'],
+    licenses: [],
+    metadata: { source_code_uri: 'https://example.com/x', ['k'.repeat(300)]: 'v'.repeat(700) },
+    requiredRuby: [
+      ['>=', '2.5'],
+      ['<', '4'],
+    ],
+    requiredRubygems: [['>=', '0']],
+    dependencies: [
+      { name: 'rack', type: 'runtime', requirement: [['~>', '2.0']] },
+      { name: 'rspec', type: 'development', requirement: [['>=', '0']] },
+    ],
+  };
+
+  it('is read as it was written', () => {
+    expect(readSpecification(writeSpecification(specification))).toEqual({ name: 'größe', version: '1.0.b1' });
+  });
+
+  it.skipIf(!hasRuby)('is the same to Ruby', () => {
+    const script = `require "json"; s = Marshal.load($stdin.binmode.read)
+      puts [s.name, s.version.to_s, s.platform.to_a, s.original_platform, s.date.strftime("%F %T %Z"), s.summary, s.description,
+        s.email, s.authors, s.licenses, s.metadata, s.required_ruby_version.to_s, s.required_rubygems_version.to_s, s.homepage,
+        s.dependencies.map { |d| [d.name, d.type.to_s, d.requirement.to_s] }].to_json`;
+    const input = writeSpecification(specification);
+    const told = JSON.parse(execFileSync('ruby', ['-rrubygems', '-e', script], { input, maxBuffer: 1e9 }).toString());
+    expect(told).toEqual([
+      'größe',
+      '1.0.b1',
+      ['x86_64', 'linux', null],
+      'x86_64-linux',
+      '2031-12-09 00:00:00 UTC',
+      'Groß',
+      null,
+      specification.email,
+      specification.authors,
+      [],
+      specification.metadata,
+      '>= 2.5, < 4',
+      '>= 0',
+      null,
+      [
+        ['rack', 'runtime', '~> 2.0'],
+        ['rspec', 'development', '>= 0'],
+      ],
+    ]);
   });
 });
