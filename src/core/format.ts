@@ -175,6 +175,11 @@ export interface Artifact {
   readonly reads?: DocumentType<unknown>;
   /** Things of one group lie at one upstream; the one that had something is asked first for the rest of the group. */
   readonly group?: string;
+  /**
+   * Clients ask with HEAD whether they have to send it. Whoever may publish it hears only of what is published here, then: what
+   * lies in a cache may be gone tomorrow.
+   */
+  readonly sentIfMissing?: boolean;
   /** Answer headers that only this request is due; lower case. */
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto';
 import { hexOf } from '../core/digest.ts';
 import type { Outcome } from '../core/events.ts';
-import type { Call, Identity, Intent, Route } from '../core/format.ts';
+import type { Artifact, Call, Identity, Intent, Route } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import { type About, type Action, type Repository, stampOf, within } from '../core/repository.ts';
 import type { Asking } from '../core/source.ts';
+import { hostedId } from '../sources/hosted.ts';
 import type { Hosting } from '../store/hosting.ts';
 import type { Answer } from './answer.ts';
 import { answerArtifact, findDigest } from './artifact.ts';
@@ -305,7 +306,7 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
   const asking = { ...plain, ...(head ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':
-      return answerArtifact(repository, intent, asking, context.now);
+      return answerArtifact(head ? forSenders(about, intent) : repository, intent, asking, context.now);
     case 'document':
       return answerDocument(context, {
         repository,
@@ -343,6 +344,13 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
     case 'upload':
       return answerUpload(context, about.whole, hostingFor(context, about.whole), intent, request, identity);
   }
+}
+
+/** What a client that may publish is told of before it sends what is missing. */
+function forSenders({ context, repository, whole, identity }: Run, { sentIfMissing, name }: Artifact): Repository {
+  if (!sentIfMissing || !context.hostingOf(whole)) return repository;
+  if (!context.access.mayDo(whole, identity, 'publish', name)) return repository;
+  return { ...repository, sources: repository.sources.filter(({ id }) => id === hostedId) };
 }
 
 /** Nobody can publish where there is no place for it, whoever they are. */

@@ -90,7 +90,7 @@ function readBlob(call: Call): Intent {
     const path = blobPath(name, digest);
     // Registries' stores call the same layer different things; none of them matters to a client.
     const contentType = 'application/octet-stream';
-    return { kind: 'artifact', path, name, group: name, digest, contentType, ...echo(call) };
+    return { kind: 'artifact', path, name, group: name, digest, contentType, sentIfMissing: true, ...echo(call) };
   });
 }
 

@@ -1,0 +1,408 @@
+/** Pushing images to a server: sessions, rights, mounts, and images beside those of an upstream. */
+import { request as httpRequest } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { digestOf } from '../../src/core/digest.ts';
+import { sessionMs } from '../../src/store/uploads.ts';
+import { startFakeOci } from '../support/fake-oci.ts';
+import { type HostedOptions, type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
+import { type Answer, type AskOptions, ask } from '../support/http.ts';
+import { eventually } from '../support/wait.ts';
+
+const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+const bytes = Buffer.from(Array.from({ length: 5000 }, (_, at) => (at * 7) & 255));
+const digest = digestOf(bytes);
+
+async function started(options: Partial<HostedOptions> = {}): Promise<HostedServer> {
+  const server = await startHosted({ format: 'oci', ...options });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+type Send = (path: string, options?: AskOptions) => Promise<Answer>;
+
+/** Somebody's requests below `/v2/acme/packages`, or at an address that an answer named. */
+function as(server: HostedServer, token: string | undefined): Send {
+  return (path, options = {}) => {
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const at = path.startsWith('/v2/') ? path : `/v2/acme/packages${path}`;
+    return ask(`${server.root}${at}`, { ...options, headers: { ...authorization, ...options.headers } });
+  };
+}
+
+const codeOf = (answer: Answer): [number, string] => {
+  const { errors } = answer.json() as { errors: readonly { code: string }[] };
+  return [answer.status, errors[0]?.code ?? ''];
+};
+
+async function begin(send: Send, name = 'app', query = ''): Promise<string> {
+  const answer = await send(`/${name}/blobs/uploads/${query}`, { method: 'POST' });
+  expect([answer.status, answer.text()]).toEqual([202, '']);
+  return String(answer.headers.location);
+}
+
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+async function blob(send: Send, name: string, content: Buffer, mediaType = layerType): Promise<Descriptor> {
+  const own = digestOf(content);
+  const answer = await send(`/${name}/blobs/uploads/?digest=${own}`, { method: 'POST', body: content });
+  expect([answer.status, answer.text()]).toEqual([201, '']);
+  return { mediaType, digest: own, size: content.length };
+}
+
+function putManifest(send: Send, name: string, reference: string, layers: readonly Descriptor[], config?: Descriptor) {
+  const json = { schemaVersion: 2, mediaType: manifestType, config, layers };
+  return send(`/${name}/manifests/${reference}`, {
+    method: 'PUT',
+    headers: { 'content-type': manifestType },
+    body: JSON.stringify(json),
+  });
+}
+
+async function image(send: Send, name: string, tag: string, mark = 'layer'): Promise<string> {
+  const config = await blob(send, name, Buffer.from('{}'), 'application/vnd.oci.image.config.v1+json');
+  const layer = await blob(send, name, Buffer.from(mark));
+  const answer = await putManifest(send, name, tag, [layer], config);
+  expect([answer.status, answer.text()]).toEqual([201, '']);
+  return String(answer.headers['docker-content-digest']);
+}
+
+describe('a session', () => {
+  it('goes on after a restart', async () => {
+    const server = await started();
+    const token = await server.token('alice');
+    const location = await begin(as(server, token));
+    await as(server, token)(location, { method: 'PATCH', body: bytes.subarray(0, 3000) });
+    await server.stop();
+    const again = await started({ folder: server.folder });
+    const send = as(again, token);
+    expect((await send(location)).headers.range).toBe('0-2999');
+    const patched = await send(location, {
+      method: 'PATCH',
+      headers: { 'content-range': '3000-4999' },
+      body: bytes.subarray(3000),
+    });
+    expect([patched.status, patched.headers.range]).toEqual([202, '0-4999']);
+    expect((await send(`${location}?digest=${digest}`, { method: 'PUT' })).status).toBe(201);
+    expect((await send(`/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+  });
+
+  it('is over after a day', async () => {
+    let aheadMs = 0;
+    const server = await started({ now: () => Date.now() + aheadMs });
+    const send = as(server, await server.token('alice'));
+    const location = await begin(send);
+    aheadMs = sessionMs + 1000;
+    expect(codeOf(await send(location))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+  });
+
+  it("is nobody else's, and of no other image or repository", async () => {
+    const server = await started({ repositories: { more: { format: 'oci', sources: [{ hosted: true }] } } });
+    const alice = as(server, await server.token('alice'));
+    const adam = as(server, await server.token('adam'));
+    const location = await begin(alice);
+    for (const [send, path] of [
+      [adam, location],
+      [alice, location.replace('/app/', '/other/')],
+      [alice, location.replace('/packages/', '/more/')],
+    ] as const) {
+      expect(codeOf(await send(path))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+      expect(codeOf(await send(path, { method: 'PATCH', body: 'x' }))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+      expect(codeOf(await send(`${path}?digest=${digest}`, { method: 'PUT' }))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+      expect(codeOf(await send(path, { method: 'DELETE' }))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+    }
+    // Another token of the same person goes on with it.
+    expect((await as(server, await server.token('alice'))(location)).status).toBe(204);
+  });
+
+  it('keeps what came before the connection broke', async () => {
+    const server = await started();
+    const token = await server.token('alice');
+    const send = as(server, token);
+    const location = await begin(send);
+    const outgoing = httpRequest(`${server.root}${location}`, {
+      method: 'PATCH',
+      headers: { authorization: `Bearer ${token}`, 'content-length': '5000' },
+    });
+    outgoing.on('error', () => {});
+    outgoing.write(bytes.subarray(0, 2000));
+    await eventually('2000 bytes arrived', async () => (await send(location)).headers.range === '0-1999');
+    expect(codeOf(await send(location, { method: 'PATCH', body: 'x' }))).toEqual([409, 'BLOB_UPLOAD_INVALID']);
+    outgoing.destroy();
+    const rest = await eventually('it can be gone on with', async () => {
+      const answer = await send(`${location}?digest=${digest}`, {
+        method: 'PUT',
+        headers: { 'content-range': '2000-4999' },
+        body: bytes.subarray(2000),
+      });
+      return answer.status === 409 ? undefined : answer;
+    });
+    expect(rest.status).toBe(201);
+    expect((await send(`/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+  });
+
+  it('of a file that is too long ends, before it is read if it says so', async () => {
+    const small = await started({
+      repositories: { small: { format: 'oci', sources: [{ hosted: true }], maxArtifactSize: '1000B' } },
+    });
+    const send = as(small, await small.token('alice'));
+    const start = await send('/v2/acme/small/app/blobs/uploads/', { method: 'POST' });
+    const location = String(start.headers.location);
+    expect(codeOf(await send(location, { method: 'PATCH', body: bytes }))).toEqual([413, 'SIZE_INVALID']);
+    const whole = await send(`/v2/acme/small/app/blobs/uploads/?digest=${digest}`, {
+      method: 'POST',
+      headers: { 'transfer-encoding': 'chunked' },
+      body: bytes,
+    });
+    expect(codeOf(whole)).toEqual([413, 'SIZE_INVALID']);
+  });
+});
+
+describe('who may not push', () => {
+  let server: HostedServer;
+  let alice: Send;
+
+  beforeAll(async () => {
+    server = await startHosted({ format: 'oci' });
+    alice = as(server, await server.token('alice'));
+    await image(alice, 'app', '1');
+  });
+
+  afterAll(() => server.close());
+
+  it.each([
+    ['shows nothing', undefined, 401, 'UNAUTHORIZED'],
+    ['shows a token that is none', wrongToken, 401, 'UNAUTHORIZED'],
+    ['shows one that has expired', 'expired', 401, 'UNAUTHORIZED'],
+    ['belongs to another organisation', 'olga', 404, 'NAME_UNKNOWN'],
+    ['is mentioned by no rule', 'nobody', 404, 'NAME_UNKNOWN'],
+    ['may read only', 'rita', 403, 'DENIED'],
+  ])('and %s is told so before anything is sent', async (_who, who, status, code) => {
+    const token =
+      who === undefined || who === wrongToken
+        ? who
+        : who === 'expired'
+          ? await server.expiredToken()
+          : await server.token(who);
+    const send = as(server, token);
+    const location = await begin(alice);
+    const tries: readonly [string, AskOptions][] = [
+      ['/app/blobs/uploads/', { method: 'POST' }],
+      [`/app/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes }],
+      [location, { method: 'PATCH', body: bytes }],
+      [`${location}?digest=${digest}`, { method: 'PUT', body: bytes }],
+      ['/app/manifests/2', { method: 'PUT', body: '{}', headers: { 'content-type': manifestType } }],
+      ['/app/manifests/1', { method: 'DELETE' }],
+      [`/app/blobs/${digest}`, { method: 'DELETE' }],
+    ];
+    for (const [path, options] of tries) {
+      const answer = await send(path, options);
+      expect(answer.status).toBe(status);
+      if (status !== 404) expect(codeOf(answer)).toEqual([status, code]);
+      const challenge = answer.headers['www-authenticate'];
+      if (status === 401) expect(challenge).toMatch(/^Bearer realm="http:\/\/localhost:\d+\/token",service="/);
+      else expect(challenge).toBeUndefined();
+    }
+    expect((await alice(location)).headers.range).toBe('0-0');
+  });
+
+  it('all names may push some', async () => {
+    const send = as(server, await server.token('alice', { may: ['read', 'publish'], names: ['team/*'] }));
+    await image(send, 'team/app', '1');
+    expect((await send('/app/blobs/uploads/', { method: 'POST' })).status).toBe(404);
+    expect((await send('/team/app/manifests/1', { method: 'DELETE' })).status).toBe(403);
+  });
+});
+
+describe('a mount', () => {
+  const more = { more: { format: 'oci', sources: [{ hosted: true }] } };
+
+  it('takes a blob from another repository, if its reader may', async () => {
+    const server = await started({
+      repositories: more,
+      access: [
+        { who: ['team:developers'], may: ['read', 'publish', 'delete'] },
+        { who: ['team:readers'], may: ['read', 'publish'], repositories: ['packages'] },
+      ],
+    });
+    const alice = as(server, await server.token('alice'));
+    const rita = as(server, await server.token('rita'));
+    const pushed = await alice(`/v2/acme/more/base/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes });
+    expect(pushed.status).toBe(201);
+    const path = `/app/blobs/uploads/?mount=${digest}&from=acme/more/base`;
+    const refused = await rita(path, { method: 'POST' });
+    expect(refused.status).toBe(202);
+    expect((await rita(`/app/blobs/${digest}`, { method: 'HEAD' })).status).toBe(404);
+    const mounted = await alice(path, { method: 'POST' });
+    expect([mounted.status, mounted.headers.location]).toEqual([201, `/v2/acme/packages/app/blobs/${digest}`]);
+    expect((await rita(`/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+    // It stays when it goes where it came from.
+    await alice(`/v2/acme/more/base/blobs/${digest}`, { method: 'DELETE' });
+    expect((await rita(`/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+  });
+
+  it('takes nothing from another organisation', async () => {
+    const server = await started();
+    const olga = as(server, await server.token('olga'));
+    const pushed = await olga(`/v2/other/packages/base/blobs/uploads/?digest=${digest}`, {
+      method: 'POST',
+      body: bytes,
+    });
+    expect(pushed.status).toBe(201);
+    const alice = as(server, await server.token('alice'));
+    for (const query of [`?mount=${digest}&from=other/packages/base`, `?mount=${digest}`])
+      await begin(alice, 'app', query);
+  });
+});
+
+describe('beside an upstream', () => {
+  async function merged(source: Readonly<Record<string, unknown>> = {}) {
+    const registry = await startFakeOci();
+    onTestFinished(() => registry.close());
+    const server = await started({
+      upstreams: { hub: { url: registry.url, hosts: registry.hosts, format: 'oci' } },
+      sources: [{ hosted: true, ...source }, { remote: 'hub' }],
+    });
+    return { registry, server, send: as(server, await server.token('alice')) };
+  }
+
+  it('an image is whole, although its layer is to be had elsewhere', async () => {
+    const { registry, server, send } = await merged();
+    const layer = registry.blob('library/app', bytes);
+    registry.image('library/app', { tags: ['theirs'] });
+    const path = `/library/app/blobs/${layer.digest}`;
+    expect((await send(path)).body.equals(bytes)).toBe(true);
+    // Who may not push is told of it; who may has to send it.
+    expect((await as(server, await server.token('rita'))(path, { method: 'HEAD' })).status).toBe(200);
+    expect((await send(path, { method: 'HEAD' })).status).toBe(404);
+    const parts = [{ ...layer, mediaType: layerType }];
+    const config = await blob(send, 'library/app', Buffer.from('{}'), 'application/vnd.oci.image.config.v1+json');
+    expect(codeOf(await putManifest(send, 'library/app', 'ours', parts, config))).toEqual([
+      400,
+      'MANIFEST_BLOB_UNKNOWN',
+    ]);
+    await blob(send, 'library/app', bytes);
+    expect((await putManifest(send, 'library/app', 'ours', parts, config)).status).toBe(201);
+    await registry.stop();
+    expect((await send(path)).body.equals(bytes)).toBe(true);
+  });
+
+  it('a name that was pushed is answered from here alone', async () => {
+    const { registry, send } = await merged();
+    const theirs = registry.image('library/app', { tags: ['1', 'theirs'] });
+    expect((await send('/library/app/manifests/1')).headers['docker-content-digest']).toBe(theirs.digest);
+    const ours = await image(send, 'library/app', '1');
+    registry.forget();
+    expect((await send('/library/app/manifests/1')).headers['docker-content-digest']).toBe(ours);
+    expect((await send('/library/app/manifests/theirs')).status).toBe(404);
+    expect((await send(`/library/app/manifests/${theirs.digest}`)).status).toBe(404);
+    expect((await send('/library/app/tags/list')).json()).toMatchObject({ tags: ['1'] });
+    expect((await send(`/library/app/referrers/${ours}`)).json()).toMatchObject({ manifests: [] });
+    expect((await send('/_catalog')).json()).toEqual({ repositories: ['acme/packages/library/app'] });
+    expect(registry.log()).toEqual([]);
+    // Others are had as before.
+    const other = registry.image('library/other', { tags: ['1'] });
+    expect((await send('/library/other/manifests/1')).headers['docker-content-digest']).toBe(other.digest);
+  });
+
+  it('a name that is claimed is never asked for', async () => {
+    const { registry, send } = await merged({ claims: ['apps/*'] });
+    registry.image('apps/web', { tags: ['1'] });
+    for (const path of ['manifests/1', 'tags/list', `blobs/${digest}`, `referrers/${digest}`]) {
+      for (const method of ['GET', 'HEAD']) await send(`/apps/web/${path}`, { method });
+    }
+    await image(send, 'apps/web', '2');
+    expect((await send('/apps/web/tags/list')).json()).toMatchObject({ tags: ['2'] });
+    expect(registry.log()).toEqual([]);
+  });
+
+  it('of which the list is merged, both are told', async () => {
+    const { registry, send } = await merged({ merge: ['library/*'] });
+    const theirs = registry.image('library/app', { tags: ['theirs'] });
+    const ours = await image(send, 'library/app', 'ours');
+    expect((await send('/library/app/tags/list')).json()).toMatchObject({ tags: ['ours', 'theirs'] });
+    expect((await send('/library/app/manifests/ours')).headers['docker-content-digest']).toBe(ours);
+    expect((await send('/library/app/manifests/theirs')).headers['docker-content-digest']).toBe(theirs.digest);
+  });
+});
+
+describe('a repository', () => {
+  it('lists to each reader the images that they may read', async () => {
+    const server = await started({
+      access: [
+        { who: ['team:developers'], may: ['read', 'publish', 'delete'] },
+        { who: ['team:readers'], may: ['read'], names: ['open/*'] },
+      ],
+    });
+    const alice = as(server, await server.token('alice'));
+    const rita = as(server, await server.token('rita'));
+    for (const name of ['open/b', 'secret/a', 'open/a']) await image(alice, name, '1');
+    const listed = async (send: Send): Promise<unknown> => (await send('/_catalog')).json();
+    const full = (...names: readonly string[]) => ({ repositories: names.map((name) => `acme/packages/${name}`) });
+    expect(await listed(alice)).toEqual(full('open/a', 'open/b', 'secret/a'));
+    expect(await listed(rita)).toEqual(full('open/a', 'open/b'));
+    expect((await rita('/secret/a/tags/list')).status).toBe(404);
+    expect((await as(server, await server.token('nobody'))('/_catalog')).status).toBe(404);
+  });
+
+  it('keeps tags that were said to stay', async () => {
+    const server = await started({ options: { immutableTags: ['v*'] } });
+    const send = as(server, await server.token('alice'));
+    const first = await image(send, 'app', 'v1', 'first');
+    const config = await blob(send, 'app', Buffer.from('{}'), 'application/vnd.oci.image.config.v1+json');
+    const layer = await blob(send, 'app', Buffer.from('second'));
+    expect(codeOf(await putManifest(send, 'app', 'v1', [layer], config))).toEqual([409, 'DENIED']);
+    expect((await putManifest(send, 'app', 'latest', [layer], config)).status).toBe(201);
+    expect((await send('/app/manifests/v1')).headers['docker-content-digest']).toBe(first);
+  });
+
+  it('without a place for them takes no images', async () => {
+    const registry = await startFakeOci();
+    onTestFinished(() => registry.close());
+    const server = await started({
+      upstreams: { hub: { url: registry.url, hosts: registry.hosts, format: 'oci' } },
+      sources: [{ remote: 'hub' }],
+    });
+    for (const token of [undefined, await server.token('alice')]) {
+      const answer = await as(server, token)('/app/blobs/uploads/', { method: 'POST' });
+      if (token === undefined) expect(answer.status).toBeOneOf([401, 405]);
+      else expect(codeOf(answer)).toEqual([405, 'UNSUPPORTED']);
+    }
+    expect(registry.log()).toEqual([]);
+  });
+
+  it('has everything again after a restart', async () => {
+    const server = await started();
+    const token = await server.token('alice');
+    const pushed = await image(as(server, token), 'app', '1');
+    const before = await as(server, token)('/app/manifests/1');
+    await server.stop();
+    const send = as(await started({ folder: server.folder }), token);
+    const after = await send('/app/manifests/1');
+    expect(after.body.equals(before.body)).toBe(true);
+    expect(after.headers['docker-content-digest']).toBe(pushed);
+    expect((await send('/app/tags/list')).json()).toMatchObject({ tags: ['1'] });
+    expect((await send('/_catalog')).json()).toEqual({ repositories: ['acme/packages/app'] });
+  });
+
+  it('is pushed to at every address that it has', async () => {
+    const server = await started({ more: { hosts: { default: 'acme/packages' } } });
+    const headers = {
+      authorization: `Basic ${Buffer.from(`alice:${await server.token('alice')}`).toString('base64')}`,
+    };
+    for (const at of ['/acme/packages/v2', '/v2/acme/packages', '/v2']) {
+      const answer = await ask(`${server.root}${at}/team/app/blobs/uploads/`, { method: 'POST', headers });
+      expect([answer.status, answer.headers.location]).toEqual([
+        202,
+        expect.stringMatching(new RegExp(`^${at}/team/app/blobs/uploads/[0-9a-f-]{36}$`)),
+      ]);
+      const url = `${server.root}${answer.headers.location}?digest=${digest}`;
+      const done = await ask(url, { method: 'PUT', headers, body: bytes });
+      expect([done.status, done.headers.location]).toEqual([201, `${at}/team/app/blobs/${digest}`]);
+    }
+  });
+});
