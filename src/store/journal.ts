@@ -259,6 +259,8 @@ class ObjectJournal<C> implements Journal<C> {
     if (this.#scheduled) return;
     this.#scheduled = true;
     void this.#alone(async () => {
+      // Those that come at the same moment come along.
+      await undefined;
       this.#scheduled = false;
       const requests = this.#nextTogether();
       try {
