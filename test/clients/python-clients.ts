@@ -50,6 +50,8 @@ const packages = {
   poetry: ['/usr/bin/poetry'],
   pdm: ['/usr/bin/pdm'],
   pipenv: ['/usr/bin/pipenv'],
+  twine: ['/usr/bin/twine'],
+  flit: ['/usr/bin/flit'],
   wheels: [debianWheels],
 } as const;
 
