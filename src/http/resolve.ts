@@ -13,6 +13,8 @@ export interface Resolved {
   readonly at: string;
   /** The registry that a mirror's client means, lower case. */
   readonly namespace?: string;
+  /** It is the root itself that was asked for, and the address names no repository. */
+  readonly isShared?: boolean;
 }
 
 export interface Addresses {
@@ -89,15 +91,16 @@ function belowRoot({ repositories, hosts }: Addresses, root: string, below: stri
 /** A name is looked for among the upstreams that are configured; it is never an address to dial. */
 function withNamespace({ repositories }: Addresses, found: Found, { query }: Asked): Resolved {
   const { repository, rest, at, isExplicit } = found;
+  const shared = !isExplicit && rest === '/' ? { isShared: true } : {};
   const parameter = repository.format.namespaceParameter;
   const namespace = parameter === undefined ? undefined : query.get(parameter)?.toLowerCase();
-  if (!namespace) return { repository, rest, at };
+  if (!namespace) return { repository, rest, at, ...shared };
   const has = ({ sources }: Repository): boolean => sources.some((source) => source.answersFor?.(namespace) ?? true);
-  if (isExplicit || has(repository)) return { repository, rest, at, namespace };
+  if (isExplicit || has(repository)) return { repository, rest, at, namespace, ...shared };
   const other = [...repositories.values()].find(
     (one) => one.org === repository.org && one.format.root === repository.format.root && has(one),
   );
-  return { repository: other ?? repository, rest, at, namespace };
+  return { repository: other ?? repository, rest, at, namespace, ...shared };
 }
 
 /** A reverse proxy may pass a sub-path on or take it off; both arrive at the same address. */

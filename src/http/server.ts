@@ -268,7 +268,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       host: () => new URL(reached().base).hostname,
     });
     if (!found) return next();
-    const { repository, rest, at, namespace } = found;
+    const { repository, rest, at, namespace, isShared } = found;
     course.repository = repository;
     ctx.respond = false;
     const { base, remote } = reached();
@@ -285,6 +285,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         headers: flat(ctx.req.headers),
         base: `${base}${at}`,
         tokenUrl: `${base}/token`,
+        ...(isShared ? { isShared } : {}),
         ...(namespace === undefined ? {} : { namespace }),
         coding,
         origin: base,

@@ -32,6 +32,8 @@ export interface Request {
   readonly origin: string;
   /** Public URL at which registry tokens are handed out. */
   readonly tokenUrl: string;
+  /** The address is that of all repositories of a kind (`/v2/`), and names none. */
+  readonly isShared?: boolean;
   /** The registry that a mirror's client means. */
   readonly namespace?: string;
   /** What the client takes for documents. */
@@ -78,8 +80,7 @@ export async function handle(
   await makeReady(context, repository);
   const identity = await identityOf(access, repository, request.headers);
   const matched = match(repository, request);
-  if (matched instanceof Problem || matched.intent.kind !== 'credentials')
-    refuseStrangers(context, repository, identity, request);
+  if (!isForAnybody(matched, request, identity)) refuseStrangers(context, repository, identity, request);
   if (matched instanceof Problem) throw matched;
   const { route, intent, call } = matched;
   noted(route.id);
@@ -107,11 +108,24 @@ export async function handle(
   };
 }
 
+/**
+ * Whoever wants to be known is asked nothing first; and who is known may ask whether anybody is there where the address names no
+ * repository, or people of one organisation could not log in to a registry that another one's answers for.
+ */
+function isForAnybody(matched: Matched | Problem, { isShared }: Request, identity: Identity): boolean {
+  if (matched instanceof Problem) return false;
+  const { kind } = matched.intent;
+  return kind === 'credentials' || (kind === 'answer' && isShared === true && identity.kind !== 'anonymous');
+}
+
 /** What was published, or said about rights, in another process is known from here on. */
 async function makeReady({ access }: HandleContext, { org, sources }: Repository): Promise<void> {
   if (!access.isCurrent(org)) await access.ready(org);
   for (const { ready } of sources) if (ready) await ready();
 }
+
+/** How often answers of mirrors look for rights that were changed in another process. */
+const lookEveryMs = 250;
 
 /** A remembered answer is for everybody, as long as neither what is published nor who may read it has changed. */
 function keepWhile(
@@ -121,12 +135,27 @@ function keepWhile(
   stamp: string | undefined,
   plain: Answer,
 ): () => boolean {
+  const version = access.version(org);
+  const own = plain.keepWhile;
   if (stamp === '') {
-    // Nothing is published here, and whoever may read a mirror could read it a moment ago.
-    return plain.keepWhile ?? (() => true);
+    // Nothing is published here, so only rights can change; a look at the disk for each hit would cost as much as the hit.
+    let lookedAt = performance.now();
+    return () => {
+      if (access.version(org) !== version) return false;
+      const now = performance.now();
+      if (now - lookedAt > lookEveryMs) {
+        if (!access.isCurrent(org)) return false;
+        lookedAt = now;
+      }
+      return own?.() ?? true;
+    };
   }
   return () =>
-    stamp !== undefined && (plain.keepWhile?.() ?? true) && access.isCurrent(org) && stampOf(sources, about) === stamp;
+    stamp !== undefined &&
+    (own?.() ?? true) &&
+    access.isCurrent(org) &&
+    access.version(org) === version &&
+    stampOf(sources, about) === stamp;
 }
 
 /** What only some may read is in nobody's shared cache (RFC 9111, 3.5). */

@@ -210,6 +210,16 @@ describe('who may not push', () => {
     expect((await alice(location)).headers.range).toBe('0-0');
   });
 
+  it('may log in all the same, if it is anybody', async () => {
+    const ping = async (token: string | undefined, path = '/v2/'): Promise<number> =>
+      (await as(server, token)(path)).status;
+    for (const who of ['alice', 'rita', 'nobody', 'olga']) expect(await ping(await server.token(who))).toBe(200);
+    for (const token of [undefined, wrongToken, await server.expiredToken()]) expect(await ping(token)).toBe(401);
+    // An address that names a repository tells strangers nothing of it.
+    expect(await ping(await server.token('olga'), '/v2/acme/packages/')).toBe(404);
+    expect(await ping(await server.token('alice'), '/v2/acme/packages/')).toBe(200);
+  });
+
   it('all names may push some', async () => {
     const send = as(server, await server.token('alice', { may: ['read', 'publish'], names: ['team/*'] }));
     await image(send, 'team/app', '1');
