@@ -26,7 +26,7 @@ import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
 import { createUpstreams } from './upstream/client.ts';
 import { createDownloads } from './upstream/download.ts';
-import { createPlainFetch } from './upstream/plain-fetch.ts';
+import { createPlainFetch, judge } from './upstream/plain-fetch.ts';
 import { sendRelease } from './upstream/release.ts';
 import { version } from './version.ts';
 
@@ -119,10 +119,11 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     openJournal: store.openJournal,
     facts: store.facts('webhooks'),
     key: sealingKey,
-    fetch: (url, init) => plain.fetch(url, init),
+    check: (url) => void judge(url, current.webhooks.hosts),
+    fetch: (url, init) => plain.guarded(url, current.webhooks.hosts, init),
     now,
     orgs: () => access.orgs,
-    configured: () => [],
+    configured: (org) => current.orgs[org]?.webhooks ?? [],
     repositories: (org) => [...site.repositories.values()].filter((one) => one.org === org),
     hostingOf,
   });

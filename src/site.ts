@@ -163,7 +163,8 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
       owns: (name) => inner().sources.some((source) => source.owns?.(name)),
       stamp: (name) => {
         if (!parts.access.isCurrent(inner().org)) return undefined;
-        return stampOf(inner().sources, { name });
+        const stamp = stampOf(inner().sources, { name });
+        return stamp === undefined ? undefined : `${parts.access.version(inner().org)} ${stamp}`;
       },
       artifact: async (want, asking) => {
         const repository = seen(want.name, asking);

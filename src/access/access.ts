@@ -279,6 +279,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       await orgs.current(org);
     },
     isCurrent: (org) => orgs.isCurrent(org),
+    version: (org) => orgs.known(org)?.directory.version ?? -1,
     async *history(org, before) {
       const { journal } = await orgs.needed(org);
       for await (const written of journal.history(before)) yield { ...written, change: told(written.change) };

@@ -66,6 +66,7 @@ export async function resolveConfig(
     orgs[name] = {
       ...(org.maxSize === undefined ? {} : { maxSizeBytes: org.maxSize }),
       teams: org.teams,
+      webhooks: org.webhooks,
       repositories: Object.fromEntries(
         Object.entries(org.repositories).map(([repository, settings]) => [
           repository,
@@ -109,6 +110,7 @@ export async function resolveConfig(
       orgs,
       issuers,
       ...(signIn && { signIn }),
+      webhooks: file.webhooks,
       documents: {
         threads: file.documents.threads,
         inlineBytes: file.documents.inlineBytes,

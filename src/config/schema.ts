@@ -19,6 +19,7 @@ export interface Config {
   /** Whose ID tokens CI jobs may show, by the name that rules use. */
   readonly issuers: Readonly<Record<string, IssuerConfig>>;
   readonly signIn?: SignInConfig;
+  readonly webhooks: { readonly hosts: readonly string[] };
   readonly documents: DocumentsConfig;
   readonly log: LogConfig;
   readonly metrics: { readonly enabled: boolean };
@@ -124,7 +125,17 @@ export interface ProjectConfig {
   readonly packages: readonly string[];
 }
 
+export interface WebhookConfig {
+  readonly url: string;
+  readonly secret: string;
+  /** Empty: all. */
+  readonly events: readonly ('publish' | 'delete' | 'yank' | 'promote' | 'admin' | 'block')[];
+  /** Patterns; empty: all. */
+  readonly repositories: readonly string[];
+}
+
 export interface OrgConfig {
+  readonly webhooks: readonly WebhookConfig[];
   /** Of everything published in its repositories. */
   readonly maxSizeBytes?: number;
   readonly teams: Readonly<Record<string, readonly string[]>>;
@@ -566,7 +577,18 @@ const projectSchema = z.strictObject({
     .describe("Packages that belong to it whatever they say themselves, such as 'npm:@acme/shop-*'."),
 });
 
+const webhookSchema = z.strictObject({
+  url: text('URL').describe('Asked with POST for each event.'),
+  secret: text('secret').describe('Signs what is sent: HMAC-SHA256, as Standard Webhooks has it.'),
+  events: z
+    .array(z.enum(['publish', 'delete', 'yank', 'promote', 'admin', 'block']))
+    .prefault([])
+    .describe('`publish`, `delete`, `yank`, `promote`, `admin`, `block`; none: all.'),
+  repositories: z.array(text('repository pattern')).prefault([]).describe('Only of these; none: all of the org.'),
+});
+
 const orgSchema = z.strictObject({
+  webhooks: z.array(webhookSchema).prefault([]).describe('Who is told of what is published, changed and taken away.'),
   teams: z
     .record(z.string(), z.array(text('user')))
     .prefault({})
@@ -638,6 +660,15 @@ export const fileSchema = z.strictObject({
       'OpenID Connect issuers whose ID tokens CI jobs may show instead of a secret, by the name in `ci:` rules.',
     ),
   signIn: signInSchema.optional().describe('Sign-in of people with a browser through OpenID Connect.'),
+  webhooks: z
+    .strictObject({
+      hosts: z
+        .array(text('host, host:port or *.domain'))
+        .prefault([])
+        .describe('Hosts that webhooks may be sent to although their addresses are private.'),
+    })
+    .prefault({})
+    .describe('Telling others of what happens.'),
   documents: z
     .strictObject({
       threads: count(1, 0, 64).describe('Worker threads for big documents, so that they hold up nobody else. 0: none.'),

@@ -23,6 +23,8 @@ export interface Access {
   ready(org: string): Promise<void>;
   /** Whether nothing was changed since, by anybody; cheap. */
   isCurrent(org: string): boolean;
+  /** Another one after every change that is known here, the configuration's included; costs nothing. */
+  version(org: string): number;
   /** Never rejects for bad credentials: `rejected` says so. What is not of our making at all counts as nobody's. */
   identify(org: string, shown: Shown | undefined): Promise<Identity>;
   mayDo(repository: Repository, identity: Identity, action: Action, name: string | undefined): boolean;

@@ -16,6 +16,8 @@ export interface WebhooksOptions {
   readonly facts: WebhookFacts;
   /** 32 secret bytes; what deliveries are signed with is kept encrypted. */
   readonly key: Uint8Array;
+  /** Throws a Problem for an address that webhooks are not sent to. */
+  readonly check: (url: string) => void;
   /** Rejects where it must not lead. Redirects are not followed. */
   readonly fetch: (
     url: string,
@@ -300,6 +302,7 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
       return (await hooksOf(org)).map(told);
     },
     async create(org, webhook, by) {
+      options.check(webhook.url);
       const { journal, hooks } = await journalOf(org);
       const id = randomBytes(8).toString('hex');
       const change: HookChange = { kind: 'created', id, ...webhook, secret: seal(options.key, webhook.secret) };

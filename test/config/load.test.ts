@@ -397,11 +397,6 @@ orgs:
       'orgs.acme.repositories.npm.sources[1]: is the same as sources[0]',
     ],
     [
-      'a hosted source',
-      withSources('[{ hosted: true }]'),
-      'orgs.acme.repositories.npm.sources[0]: hosted packages are not available in this release',
-    ],
-    [
       'an upstream of another format',
       withSources('[{ remote: docker-hub }]'),
       'orgs.acme.repositories.npm.sources[0].remote: upstream "docker-hub" speaks oci',

@@ -68,7 +68,7 @@ export function describeRights(format: Format, samples: Samples, reach: typeof i
           'accept-encoding': 'identity',
           ...(token === undefined ? {} : { authorization: `Basic ${Buffer.from(`any:${token}`).toString('base64')}` }),
         },
-        ...(body === undefined ? {} : { body }),
+        ...(body === undefined ? {} : { body: Buffer.from(body) }),
       });
     }
 
