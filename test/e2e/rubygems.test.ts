@@ -422,6 +422,13 @@ describe('the API', () => {
   it('is at the address itself, which RubyGems looks at first', async () => {
     const scene = await filled();
     for (const path of ['', '/']) expect((await scene.head(path)).status).toBe(200);
-    expect((await scene.ask('/api/v1/gems', { method: 'POST', body: 'x' })).status).toBe(404);
+  });
+
+  it('takes nothing where nothing is hosted, and says so', async () => {
+    const scene = await filled();
+    const answer = await scene.ask('/api/v1/gems', { method: 'POST', body: 'x' });
+    expect(answer.status).toBe(405);
+    expect(answer.headers['content-type']).toBe('text/plain; charset=utf-8');
+    expect(scene.requests()).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { fullName, fullNamePath } from './full-name.ts';
 import { gemspec, gemspecPath } from './gemspec.ts';
 import { info } from './info.ts';
 import { gemFacts, versionList } from './json.ts';
-import { isName, readingsOf } from './name.ts';
+import { isName, type Reading, readingsOf } from './name.ts';
 import { names } from './names.ts';
 import { owners } from './owners.ts';
 import { attestationsPath, changeOwners, gemPath, push, yank } from './publish.ts';
@@ -42,19 +42,30 @@ function readInfo(call: Call): Intent | undefined {
 const isNoText = (type: string): boolean => !/^text\/|^application\/(?:[\w.-]+\+)?(?:json|xml)$/.test(type);
 const isJson = (type: string): boolean => /^application\/json\b/.test(type);
 
+/** A private gem may be meant by any reading: then nobody else is asked about any of them. */
+function namesIn(readings: readonly Reading[]): Pick<Artifact, 'name' | 'version' | 'otherNames'> {
+  const [likely, ...others] = readings;
+  if (!likely) return {};
+  return {
+    ...likely,
+    ...(others.length === 0 ? {} : { otherNames: others.map(({ name }) => name) }),
+  };
+}
+
 /** What describes a gem is the page that clients have just read; only a name with several readings needs a look of its own. */
 function gemAt(full: string, isDescribed: boolean): Artifact | undefined {
   const readings = readingsOf(full);
   const [likely] = readings;
   if (!likely) return undefined;
-  const { name, version } = likely;
+  const names = namesIn(readings);
   const describedBy: Document =
-    readings.length === 1 ? pageOf(name) : { kind: 'document', type: fullName, path: fullNamePath(full), name };
+    readings.length === 1
+      ? pageOf(likely.name)
+      : { kind: 'document', type: fullName, path: fullNamePath(full), ...names };
   return {
     kind: 'artifact',
     path: gemPath(full),
-    name,
-    version,
+    ...names,
     contentType: 'application/octet-stream',
     accepts: isNoText,
     ...(isDescribed ? { describedBy } : {}),
@@ -63,13 +74,12 @@ function gemAt(full: string, isDescribed: boolean): Artifact | undefined {
 
 function readGemspec(call: Call): Intent | undefined {
   const full = param(call, 'full');
-  const [likely] = readingsOf(full);
-  if (!likely) return undefined;
+  const readings = readingsOf(full);
+  if (readings.length === 0) return undefined;
   return {
     kind: 'artifact',
     path: gemspecPath(full),
-    name: likely.name,
-    version: likely.version,
+    ...namesIn(readings),
     contentType: 'application/octet-stream',
     reads: gemspec,
     limit: gemspec.limit,
@@ -96,13 +106,12 @@ function readOwners(call: Call, variant: string): Intent | undefined {
 /** Signed statements about where a gem was made, as they came with it. */
 function readAttestations(call: Call): Intent | undefined {
   const full = param(call, 'full');
-  const [likely] = readingsOf(full);
-  if (!likely) return undefined;
+  const readings = readingsOf(full);
+  if (readings.length === 0) return undefined;
   return {
     kind: 'artifact',
     path: attestationsPath(full),
-    name: likely.name,
-    version: likely.version,
+    ...namesIn(readings),
     freshness: 'revalidate',
     contentType: 'application/json',
     accepts: isJson,
