@@ -138,6 +138,7 @@ build-backend = "poetry.core.masonry.api"
           POETRY_REPOSITORIES_LARDER_URL: `${server.url}/legacy/`,
           POETRY_HTTP_BASIC_LARDER_USERNAME: '__token__',
           POETRY_HTTP_BASIC_LARDER_PASSWORD: token,
+          POETRY_VIRTUALENVS_CREATE: 'false',
         },
       );
       await mkdir(join(place.folder, 'inside'));
@@ -151,7 +152,7 @@ build-backend = "poetry.core.masonry.api"
     name: 'pdm',
     async publish(server, made, token) {
       const project = `[project]\nname = "${made.name}"\nversion = "${made.version}"\nrequires-python = ">=3.8"\n`;
-      const place = await placeWith(server, { 'pyproject.toml': project }, filesOf(made));
+      const place = await placeWith(server, { 'pyproject.toml': project }, filesOf(made), { PDM_USE_VENV: 'false' });
       const to = ['--repository', `${server.url}/legacy/`, '--username', '__token__', '--password', token];
       return ran(place, '/usr/bin/pdm', 'publish', '--no-build', ...to);
     },
