@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Format, Intent, Route } from '../../src/core/format.ts';
 import { compileRoutes } from '../../src/core/route.ts';
+import { startFakeUpstream } from '../support/fake-upstream.ts';
 import { type HostedServer, startHosted } from '../support/hosted-server.ts';
 import { type Answer, ask } from '../support/http.ts';
 import type { ExampleRequest, intentOf, Samples } from './format.ts';
@@ -162,6 +163,57 @@ export function describeRights(format: Format, samples: Samples, reach: typeof i
         expect([about, 'admin', [401, 403].includes(admin.status)]).toEqual([about, 'admin', false]);
       }
     });
+
+    it.each(['claimed', 'published'] as const)(
+      'asks nobody outside for what is %s here, and counts it without its name',
+      async (how) => {
+        const upstream = await startFakeUpstream();
+        const inner = await startHosted({
+          format: format.id,
+          access,
+          org: { users },
+          upstreams: { inner: { url: upstream.url } },
+          sources: [{ hosted: true, ...(how === 'claimed' ? { claims: names } : {}) }, { remote: 'inner' }],
+        });
+        try {
+          const token = await inner.token('adam');
+          const at = format.root === undefined ? inner.url : `${inner.root}/${format.root}/${inner.repository}`;
+          const send = ({ path, headers = {} }: ExampleRequest, method: string, body?: Uint8Array): Promise<Answer> =>
+            ask(`${at}${path}`, {
+              method,
+              headers: { ...headers, authorization: `Basic ${Buffer.from(`any:${token}`).toString('base64')}` },
+              ...(body === undefined ? {} : { body: Buffer.from(body) }),
+            });
+          const published = samples.publish ?? [];
+          if (how === 'published') {
+            for (const { before = [], request } of published) {
+              for (const { method = 'PUT', path, headers = {}, body } of [...before, request]) {
+                await send(
+                  { path, headers },
+                  method,
+                  typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array()),
+                );
+              }
+            }
+          }
+          for (const { files, documents, always = [] } of published) {
+            for (const one of [...Object.keys(files), ...documents, ...always]) {
+              const example = typeof one === 'string' ? { path: one } : one;
+              for (const method of ['GET', 'HEAD']) await send(example, method);
+            }
+          }
+          const told = upstream.requests.map(({ url: asked, headers, body }) =>
+            plainly(`${asked}\n${JSON.stringify(headers)}\n${body.toString('latin1')}`),
+          );
+          expect(names.filter((name) => told.some((text) => hasWord(text, plainly(name))))).toEqual([]);
+          const metrics = plainly((await ask(`${inner.root}/metrics`)).text());
+          expect(names.filter((name) => name.length > 4 && hasWord(metrics, plainly(name)))).toEqual([]);
+        } finally {
+          await inner.close();
+          await upstream.close();
+        }
+      },
+    );
 
     /** Names that the request itself does not have: it may be answered with what it asked for. */
     function expectNoNames(answer: Answer, { path }: ExampleRequest, about: string): void {
