@@ -404,7 +404,7 @@ function answerProblem(ctx: Context, course: Course, problem: Problem): void {
   };
   if (retry !== undefined) headers['retry-after'] = String(retry);
   if (course.outcome === 'negative' || course.outcome === 'offline') headers['x-larder-cache'] = course.outcome;
-  if (body?.reason !== undefined) res.statusMessage = reasonPhrase(body.reason);
+  if (body?.reason !== undefined && req.httpVersionMajor === 1) res.statusMessage = reasonPhrase(body.reason);
   res.writeHead(body?.status ?? problem.status, headers);
   course.tally.firstByteAt = performance.now();
   if (req.method === 'HEAD') res.end();
