@@ -52,7 +52,8 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
       { id: 'delete', method: 'DELETE', path: '/{path+}', intent: deleteFile },
     ],
     documents: [folder],
-    problem: ({ status, message }) => text(message, status),
+    // wget shows the status line, and of the body nothing unless it is asked to.
+    problem: ({ status, message }) => ({ ...text(message, status), reason: message }),
     configure,
   };
 }
