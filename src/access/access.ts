@@ -166,6 +166,8 @@ export interface Administration {
     by: Signature,
   ): Promise<{ readonly token: string; readonly facts: TokenFacts }>;
   revokeToken(org: string, id: string, by: Signature): Promise<void>;
+  /** Of the token with this digest (`hashOfToken`). */
+  idOfHash(org: string, hash: string): Promise<string | undefined>;
 }
 
 /** What the pages that people see are made from. */

@@ -210,6 +210,10 @@ export function createAdministration(
       return { token, facts: bare(record) };
     },
 
+    async idOfHash(org, hash) {
+      return (await orgs.needed(org)).directory.tokenOfHash(hash)?.id;
+    },
+
     async revokeToken(org, id, by) {
       const { journal, directory } = await orgs.needed(org);
       await journal.append(`token:${id}`, by, () => {

@@ -14,10 +14,12 @@ const commands: Readonly<Record<string, Entry>> = {
   check: { summary: 'Check the configuration and say what would run.', load: () => import('./check.ts') },
   verify: { summary: 'Compare everything stored with its digests.', load: () => import('./verify.ts') },
   gc: { summary: 'Find stored bytes that nothing refers to.', load: () => import('./gc.ts') },
+  token: { summary: 'Create, list and revoke tokens.', load: () => import('./token.ts') },
+  whoami: { summary: 'Ask a server whose a token is.', load: () => import('./whoami.ts') },
   setup: { summary: "Print or write a client's settings.", load: () => import('./setup.ts') },
 };
 
-const later = ['token', 'warm', 'export', 'import', 'explain'];
+const later = ['warm', 'export', 'import', 'explain'];
 
 const help = `Larder ${version}: a caching proxy for package registries.
 

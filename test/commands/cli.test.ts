@@ -91,7 +91,7 @@ describe('wrong use', () => {
     [['chekc'], 'there is no command "chekc"; did you mean "check"?'],
     [['frobnicate'], 'there is no command "frobnicate"; there is serve, check, verify, gc, setup'],
     [['constructor'], 'there is no command "constructor"; there is serve, check, verify, gc, setup'],
-    [['token', 'create'], '"token" is not available in this release'],
+    [['warm', 'x'], '"warm" is not available in this release'],
     [['check', '--jsn'], 'unknown option --jsn; did you mean --json?'],
     [['check', '--frobnicate'], 'unknown option --frobnicate; larder check --help lists them'],
     [['check', 'x'], 'check takes no "x"; larder check --help says what it takes'],
