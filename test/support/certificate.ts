@@ -1,5 +1,5 @@
-/** A self-signed certificate made while the test runs, so that no key lies in the repository and no program is needed. */
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+/** Certificates made while the test runs, so that no key lies in the repository and no program is needed. */
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 
 function der(tag: number, ...contents: Buffer[]): Buffer {
   const content = Buffer.concat(contents);
@@ -38,16 +38,25 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** For `localhost` and 127.0.0.1; its own authority. */
-export function selfSigned(): Certificate {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+interface Wanted {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly publicKey: KeyObject;
+  readonly signedWith: KeyObject;
+  /** May issue others. */
+  readonly isAuthority: boolean;
+  /** Is for `localhost` and 127.0.0.1. */
+  readonly isServer: boolean;
+}
+
+function certificate({ subject, issuer, publicKey, signedWith, isAuthority, isServer }: Wanted): string {
   const ecdsaWithSha256 = sequence(oid('2a8648ce3d040302'));
   const names = sequence(der(0x82, Buffer.from('localhost')), der(0x87, Buffer.from([127, 0, 0, 1])));
   const subjectAltName = sequence(oid('551d11'), der(0x04, names));
   const authority = sequence(
     oid('551d13'),
     der(0x01, Buffer.from([0xff])),
-    der(0x04, sequence(der(0x01, Buffer.from([0xff])))),
+    der(0x04, isAuthority ? sequence(der(0x01, Buffer.from([0xff]))) : sequence()),
   );
   const serial = Buffer.concat([Buffer.from([1]), randomBytes(8)]);
   const day = 24 * 60 * 60 * 1000;
@@ -55,15 +64,38 @@ export function selfSigned(): Certificate {
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, serial),
     ecdsaWithSha256,
-    name('Larder test'),
+    name(issuer),
     sequence(utcTime(new Date(Date.now() - day)), utcTime(new Date(Date.now() + 30 * day))),
-    name('Larder test'),
+    name(subject),
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, sequence(subjectAltName, authority)),
+    der(0xa3, sequence(...(isServer ? [subjectAltName] : []), authority)),
   );
-  const signature = sign('sha256', body, privateKey);
+  return pem('CERTIFICATE', sequence(body, ecdsaWithSha256, bitString(sign('sha256', body, signedWith))));
+}
+
+const keyPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const pemOf = (key: KeyObject): string => key.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+/** For `localhost` and 127.0.0.1; its own authority. */
+export function selfSigned(): Certificate {
+  const { privateKey, publicKey } = keyPair();
+  const itself = { subject: 'Larder test', issuer: 'Larder test', publicKey, signedWith: privateKey };
+  return { cert: certificate({ ...itself, isAuthority: true, isServer: true }), key: pemOf(privateKey) };
+}
+
+/** For `localhost` and 127.0.0.1, issued by an authority: some clients take no certificate that is its own. */
+export function issued(): Certificate & { readonly ca: string } {
+  const [root, server] = [keyPair(), keyPair()];
+  const by = { issuer: 'Larder test authority', signedWith: root.privateKey };
   return {
-    cert: pem('CERTIFICATE', sequence(body, ecdsaWithSha256, bitString(signature))),
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    ca: certificate({ ...by, subject: by.issuer, publicKey: root.publicKey, isAuthority: true, isServer: false }),
+    cert: certificate({
+      ...by,
+      subject: 'localhost',
+      publicKey: server.publicKey,
+      isAuthority: false,
+      isServer: true,
+    }),
+    key: pemOf(server.privateKey),
   };
 }
