@@ -8,10 +8,13 @@ export const command: Command = {
   name: 'verify',
   summary: 'Reads everything stored and compares it with its digests.',
   details:
-    'What is damaged is set aside in quarantine/ and fetched again when somebody asks for it. Exits with 0 if nothing was,\nwith 3 if something was; it is listed. May run beside the server.',
+    'What is damaged is set aside in quarantine/ and fetched again when somebody asks for it; what is published cannot be\nfetched again, and is listed with its repository and path. Exits with 0 if nothing was, with 3 if something was. May run\nbeside the server.',
   options: {
     config: configOption,
-    rebuild: { type: 'boolean', description: 'Make the index anew from what is on the disk.' },
+    rebuild: {
+      type: 'boolean',
+      description: 'Make the index anew from what is on the disk, and what is published from its journals.',
+    },
     json: jsonOption,
   },
   async run(input) {
@@ -27,9 +30,21 @@ export const command: Command = {
     if (input.flag('json')) say(json({ storage: config.storage.path, ...report }));
     else {
       for (const { digest, path, reason } of report.damaged) say(`damaged  ${digest || path}  ${reason}`);
+      const lost = report.damaged.filter(({ published }) => published).length;
+      const setAside = report.damaged.length - lost;
+      const found = [
+        ...(setAside > 0 ? [`${setAside} damaged, set aside`] : []),
+        ...(lost > 0 ? [`${lost} published and not whole`] : []),
+      ];
       say(
-        `${report.checked} objects, ${formatSize(report.bytes)}: ${report.clean ? 'all as they should be' : `${report.damaged.length} damaged, set aside`}.`,
+        `${report.checked} objects, ${formatSize(report.bytes)}: ${report.clean ? 'all as they should be' : found.join('; ')}.`,
       );
+      const { journals, changes, packages, files, rebuilt } = report.hosted;
+      if (journals > 0) {
+        say(
+          `${journals} journals with ${changes} changes: ${packages} packages with ${files} files are published.${rebuilt ? ' Read from the first change on, and new checkpoints written.' : ''}`,
+        );
+      }
       if (report.sweptStaging > 0) say(`${report.sweptStaging} unfinished downloads removed.`);
       if (report.danglingEntries > 0)
         say(`${report.danglingEntries} entries without bytes removed; they are fetched when asked for.`);

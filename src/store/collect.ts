@@ -3,14 +3,17 @@
  * themselves when somebody asks, and for good once they lay there for the grace period. A blob is referred to by
  * - an entry, on the disk or in the index, through its `digest` or `digests`;
  * - a fact in the namespace `derived`, through any string in its value that is a sha256 digest;
+ * - a published file, as the journals have it now; one that was deleted does not count;
  * - whoever protects it (`isProtected`).
  * Bytes that are staged are not blobs yet and are never looked at.
  */
-import { type Digest, parseDigest } from '../core/digest.ts';
+import { type Digest, hexOf, parseDigest } from '../core/digest.ts';
 import { disk as realDisk } from './disk.ts';
 import { DiskObjects } from './disk-objects.ts';
 import { entryObjects, type StoredEntry } from './entries.ts';
+import { AllHosting } from './hosting-all.ts';
 import { type Index, openIndex } from './index.ts';
+import { openJournals } from './journal.ts';
 import { blobName, blobsPrefix, hexOfBlobName, sha256Hex, trashName, trashPrefix } from './layout.ts';
 import type { Objects } from './objects.ts';
 import { StagingArea } from './staging-area.ts';
@@ -57,10 +60,11 @@ interface Run {
   readonly options: CollectOptions;
   readonly objects: Objects;
   readonly index: Index;
+  readonly hosting: AllHosting;
   readonly now: number;
 }
 
-/** Rejects where there is no store, and while the index can't tell what is referred to. */
+/** Rejects where there is no store, and while the index or a journal can't tell what is referred to. */
 export async function collect(options: CollectOptions): Promise<CollectReport> {
   const disk = options.disk ?? realDisk;
   await mustExist(options.path, disk);
@@ -70,7 +74,8 @@ export async function collect(options: CollectOptions): Promise<CollectReport> {
     const trouble = index.trouble();
     if (trouble !== undefined) throw new Error(`nothing was collected: ${trouble}`);
     const objects = new DiskObjects({ root: options.path, disk, temporary: () => area.next() });
-    return await run({ options, objects, index, now: (options.clock ?? Date.now)() });
+    const hosting = new AllHosting({ objects, openJournal: openJournals({ objects, checkpointEvery: 0 }).open });
+    return await run({ options, objects, index, hosting, now: (options.clock ?? Date.now)() });
   } finally {
     await index.close();
     await area.close();
@@ -113,8 +118,12 @@ function unreferenced({ options }: Run, blobs: readonly Candidate[], marked: Rea
   return blobs.filter(({ hex }) => !marked.has(hex) && options.isProtected?.(`sha256:${hex}`) !== true);
 }
 
-async function mark({ index, objects }: Run): Promise<Set<string>> {
+async function mark({ index, objects, hosting }: Run): Promise<Set<string>> {
   const marked = new Set<string>();
+  await hosting.ready().catch((cause) => {
+    throw new Error(`nothing was collected: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  });
+  for (const [, { digest }] of hosting.entries()) marked.add(hexOf(digest));
   const markEntry = ({ digest, digests }: StoredEntry): void => markStrings([digest, digests], marked);
   for await (const { found } of entryObjects(objects)) if (found) markEntry(found.entry);
   for await (const [, { entry }] of records.entries(index).entries()) markEntry(entry);

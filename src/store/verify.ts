@@ -3,12 +3,26 @@
  * blobs never change, what a living process is writing is left alone, and what is removed is looked at twice.
  */
 import { createHash } from 'node:crypto';
+import { hexOf } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
+import type { Entry } from '../core/hosting.ts';
 import { codeOf, type Disk, disk as realDisk } from './disk.ts';
 import { DiskObjects } from './disk-objects.ts';
 import { entryObjects, hashOfKey, type KeyedEntry } from './entries.ts';
+import { AllHosting, isOrganisation, journalsOf } from './hosting-all.ts';
 import { type Index, indexExists, openIndex } from './index.ts';
-import { blobName, blobsPrefix, entryName, hexOfBlobName, quarantinePrefix, sha256Hex } from './layout.ts';
+import { openJournals } from './journal.ts';
+import { removeCheckpoints } from './journal-checkpoints.ts';
+import {
+  blobName,
+  blobsPrefix,
+  entryName,
+  hexOfBlobName,
+  journalPrefix,
+  quarantinePrefix,
+  sha256Hex,
+  trashName,
+} from './layout.ts';
 import type { ListedObject, Objects } from './objects.ts';
 import { StagingArea } from './staging-area.ts';
 import { indexOptions, records, type StoreOptions } from './store.ts';
@@ -17,8 +31,10 @@ export interface VerifyReport {
   /** Blobs, and their bytes. */
   readonly checked: number;
   readonly bytes: number;
-  /** Moved to quarantine, each. `digest` is empty for what is no blob. */
-  readonly damaged: readonly { readonly digest: string; readonly path: string; readonly reason: string }[];
+  /** Moved to quarantine, each, but for what is published: that is told and left alone. `digest` is empty for what is no blob. */
+  readonly damaged: readonly Damage[];
+  /** What is published. */
+  readonly hosted: Hosted;
   /** Entries whose bytes are gone; removed. That is what eviction leaves behind, and no damage. */
   readonly danglingEntries: number;
   readonly sweptStaging: number;
@@ -28,8 +44,26 @@ export interface VerifyReport {
   readonly steps: readonly { readonly name: string; readonly durationMs: number }[];
 }
 
+export interface Damage {
+  readonly digest: string;
+  readonly path: string;
+  readonly reason: string;
+  /** It is the only copy there is: nobody can be asked for it again. */
+  readonly published?: true;
+}
+
+export interface Hosted {
+  /** Of repositories, and of organisations' own affairs. */
+  readonly journals: number;
+  readonly changes: number;
+  readonly packages: number;
+  readonly files: number;
+  /** Whether the checkpoints were dropped, all journals read from their first object, and new checkpoints written. */
+  readonly rebuilt: boolean;
+}
+
 export interface VerifyOptions extends StoreOptions {
-  /** Makes the index anew even if nothing is wrong with it. */
+  /** Makes the index anew even if nothing is wrong with it, and the checkpoints of all journals. */
   readonly rebuild?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -39,6 +73,7 @@ const steps: readonly (readonly [name: string, run: (check: Check) => Promise<vo
   ['sweep staging', sweepStaging],
   ['check index', checkIndex],
   ['check blobs', checkBlobs],
+  ['check published files', checkHosted],
   ['check entries', checkEntries],
   ['check indexed entries', checkIndexedEntries],
   ['bring index up to date', updateIndex],
@@ -58,11 +93,12 @@ interface Check {
   readonly blobs: Map<string, ListedObject>;
   /** Good entries by hash. */
   readonly entries: Map<string, KeyedEntry>;
-  readonly damaged: { digest: string; path: string; reason: string }[];
+  readonly damaged: Damage[];
   readonly dangling: Set<string>;
   checked: number;
   bytes: number;
   sweptStaging: number;
+  hosted: Hosted;
   rebuild: boolean;
 }
 
@@ -87,6 +123,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
       checked: 0,
       bytes: 0,
       sweptStaging: 0,
+      hosted: { journals: 0, changes: 0, packages: 0, files: 0, rebuilt: false },
       rebuild: options.rebuild === true || !hadIndex,
     };
     const timed = [];
@@ -101,6 +138,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
       damaged: check.damaged,
       danglingEntries: check.dangling.size,
       sweptStaging: check.sweptStaging,
+      hosted: check.hosted,
       indexRebuilt: check.rebuild,
       clean: check.damaged.length === 0,
       steps: timed,
@@ -200,6 +238,67 @@ async function quarantine(check: Check, name: string, digest: string, reason: st
   check.damaged.push({ digest, path: name, reason });
   publish('store.damaged', { digest: digest || name, reason });
   await check.objects.move(name, `${quarantinePrefix}/${last}.${Date.now()}`);
+}
+
+/** Every object of every journal is read, however many checkpoints there are: a backup is only as good as its first object. */
+async function checkHosted(check: Check): Promise<void> {
+  const { objects, options } = check;
+  const rebuilt = options.rebuild === true;
+  const names = await journalsOf(objects);
+  if (rebuilt) for (const name of names) await removeCheckpoints(objects, name);
+  // With one for every object a checkpoint is due as soon as all are read.
+  const journals = openJournals({ objects, fromCheckpoints: false, checkpointEvery: rebuilt ? 1 : 0 });
+  let changes = 0;
+  const countChanges: typeof journals.open = (journal) =>
+    journals.open({
+      ...journal,
+      apply(written) {
+        changes += 1;
+        journal.apply(written);
+      },
+    });
+  const hosting = new AllHosting({ objects, openJournal: countChanges });
+  await hosting.open();
+  for (const name of names.filter(isOrganisation)) {
+    await countChanges({ name, apply() {} }).catch((error) => damagedJournal(check, name, error));
+  }
+  for (const [name, error] of hosting.unreadable) damagedJournal(check, name, error);
+  for (const [repository, entry] of hosting.entries()) await checkHostedFile(check, repository, entry);
+  await journals.settled();
+  let packages = 0;
+  let files = 0;
+  for (const one of hosting.loaded.values()) {
+    const usage = one.usage();
+    packages += usage.packages;
+    files += usage.files;
+  }
+  check.hosted = { journals: names.length, changes, packages, files, rebuilt };
+}
+
+function damagedJournal(check: Check, name: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error);
+  check.damaged.push({ digest: '', path: `${journalPrefix}/${name}`, reason, published: true });
+}
+
+async function checkHostedFile(check: Check, repository: string, { path, digest, size }: Entry): Promise<void> {
+  const hex = hexOf(digest);
+  const blob = check.blobs.get(hex) ?? (await ofTrash(check, hex)) ?? (await check.objects.facts(blobName(hex)));
+  if (blob?.sizeBytes === size) return;
+  const where = `${repository}: ${path}`;
+  const reason = blob
+    ? `${where} is published with ${size} bytes, and ${blob.sizeBytes} are there`
+    : `${where} is published, and its bytes are missing; put ${blobName(hex)} back from a backup, or publish them again`;
+  check.damaged.push({ digest, path: where, reason, published: true });
+}
+
+/** A collector that died, or did not know, took it out: it goes back where it belongs. */
+async function ofTrash(check: Check, hex: string): Promise<ListedObject | undefined> {
+  const name = blobName(hex);
+  if (!(await check.objects.move(trashName(hex), name))) return undefined;
+  const facts = await check.objects.facts(name);
+  if (!facts) return undefined;
+  await checkBlob(check, { name, ...facts });
+  return check.blobs.get(hex);
 }
 
 async function checkEntries(check: Check): Promise<void> {
