@@ -116,7 +116,7 @@ export function runProgram(
   });
 }
 
-async function mustRun(ran: Promise<Ran>): Promise<string> {
+export async function mustRun(ran: Promise<Ran>): Promise<string> {
   const { code, stdout, output } = await ran;
   if (code !== 0) throw new Error(`It ended with ${code}: ${output}`);
   return stdout;
@@ -227,7 +227,7 @@ interface Daemon {
 }
 
 /** Waits until it answers; a test run that is broken off leaves nothing running. */
-async function startDaemon(
+export async function startDaemon(
   program: string,
   args: readonly string[],
   home: string,
@@ -267,7 +267,7 @@ async function startDaemon(
 }
 
 /** The path of a socket may have 107 bytes, so it lies in a folder of its own. */
-async function socketFolder(): Promise<string> {
+export async function socketFolder(): Promise<string> {
   return await mkdtemp('/tmp/larder-socket-');
 }
 
