@@ -59,8 +59,13 @@ export interface RubyProject {
   clean(): Promise<void>;
 }
 
-/** `names` is what its Gemfile wants of `url`. */
-export async function rubyProject(parent: string, url: string, names: readonly string[]): Promise<RubyProject> {
+/** `names` is what its Gemfile wants of `url`; `more` goes into the environment. */
+export async function rubyProject(
+  parent: string,
+  url: string,
+  names: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<RubyProject> {
   const path = await mkdtemp(join(parent, 'ruby-'));
   const [folder, home, gems] = ['project', 'home', 'gems'].map((name) => join(path, name)) as [string, string, string];
   for (const place of [folder, home]) await mkdir(place, { recursive: true });
@@ -75,6 +80,7 @@ export async function rubyProject(parent: string, url: string, names: readonly s
     BUNDLE_RETRY: '0',
     BUNDLE_JOBS: '2',
     BUNDLE_SILENCE_ROOT_WARNING: '1',
+    ...more,
   };
   const ran = (program: string, args: readonly string[]): Promise<Ran> => run(program, args, { folder, home, env });
   return {
