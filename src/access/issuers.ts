@@ -27,7 +27,7 @@ const clockSkewSeconds = 60;
 const patienceMs = 5_000;
 const discoveryMs = 3_600_000;
 /** A key that is not known makes the keys be asked for again, this often at most: keys are rotated, and tokens are made up. */
-const keysAgainMs = 10_000;
+const usualKeysAgainMs = 10_000;
 /** Claims that go into a token of ours: names and values together. */
 const mostClaimBytes = 4096;
 /** They say nothing about the job. */
@@ -42,13 +42,14 @@ export function createIssuers(
   issuers: Readonly<Record<string, IssuerSettings>>,
   fetch: Fetch,
   now: () => number,
+  keysAgainMs = usualKeysAgainMs,
 ): Issuers {
   const discovered = new Map<string, Promise<Discovered>>();
 
   async function keysOf(url: string): Promise<RemoteJWKSet> {
     const known = await discovered.get(url)?.catch(() => undefined);
     if (known && known.until > now()) return known.keys;
-    const asked = discover(url, fetch, now);
+    const asked = discover(url, fetch, now, keysAgainMs);
     discovered.set(url, asked);
     try {
       return (await asked).keys;
@@ -101,7 +102,7 @@ function find(issuers: Readonly<Record<string, IssuerSettings>>, idToken: string
   return found;
 }
 
-async function discover(url: string, fetch: Fetch, now: () => number): Promise<Discovered> {
+async function discover(url: string, fetch: Fetch, now: () => number, keysAgainMs: number): Promise<Discovered> {
   const document = await readJson(fetch, `${url.replace(/\/$/, '')}/.well-known/openid-configuration`);
   const { issuer, jwks_uri: address } = document as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
   if (issuer !== url) throw new Error(`It calls itself ${JSON.stringify(issuer)}.`);

@@ -45,7 +45,7 @@ interface Code {
 }
 
 export async function startIssuer({ clientId = 'larder', clientSecret, terse }: IssuerOptions = {}): Promise<Issuer> {
-  let key = await makeKey('RS256');
+  let key = await makeKey('ES256');
   const codes = new Map<string, Code>();
   const accessTokens = new Map<string, Readonly<Record<string, unknown>>>();
   const state = { keyRequests: 0, down: false, alias: undefined as string | undefined };
@@ -142,7 +142,7 @@ export async function startIssuer({ clientId = 'larder', clientSecret, terse }: 
       return state.keyRequests;
     },
     token: sign,
-    async rotate(alg = 'RS256') {
+    async rotate(alg = 'ES256') {
       key = await makeKey(alg);
     },
     get person() {
