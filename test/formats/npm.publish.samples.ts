@@ -105,6 +105,7 @@ function documentsOf(name: string, version: string): PublishSample['documents'] 
     `/${name}/${version}`,
     `/${name}/latest`,
     `/-/package/${name}/dist-tags`,
+    `/-/package/${name}/access`,
     `/-/package/${name}/visibility`,
     `/-/package/${name}/collaborators`,
   ];

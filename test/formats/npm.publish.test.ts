@@ -547,6 +547,23 @@ describe('owners', () => {
     expect(await read<Json>(view, '/-/package/lib/collaborators')).toEqual({ bob: 'read-write' });
   });
 
+  it('are added and removed one by one, as pnpm does it', async () => {
+    const view = await viewWith(lib);
+    const add: HostedRequest = { path: '/-/package/lib/owners', body: '{"user":"bob"}' };
+    expect((await ask(format, view, add)).needed).toEqual(['publish']);
+    expect(await names(view)).toEqual(['alice', 'bob']);
+    const remove = (user: string, by: Identity): HostedRequest => ({
+      method: 'DELETE',
+      path: `/-/package/lib/owners/${user}`,
+      by,
+    });
+    expect((await ask(format, view, remove('alice', robot))).needed).toEqual(['publish', 'admin']);
+    expect(await problem(ask(format, view, remove('alice', bob)))).toMatchObject({ code: 'not_found' });
+    expect(await problem(ask(format, view, remove('bob', bob)))).toMatchObject({ code: 'bad_request' });
+    expect(await problem(ask(format, view, { ...add, body: '{}' }))).toMatchObject({ code: 'bad_request' });
+    expect(await names(view)).toEqual(['bob']);
+  });
+
   it('stay when others publish', async () => {
     const view = await viewWith(lib);
     await publish(view, { ...lib, version: '1.1.0' }, bob);

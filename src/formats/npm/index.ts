@@ -18,7 +18,17 @@ import {
   webLogin,
   whoami,
 } from './login.ts';
-import { deletePackage, deleteTag, deleteTarball, postAccess, putPackage, putRevision, putTag } from './manage.ts';
+import {
+  deleteOwner,
+  deletePackage,
+  deleteTag,
+  deleteTarball,
+  postAccess,
+  putOwner,
+  putPackage,
+  putRevision,
+  putTag,
+} from './manage.ts';
 import { escapeName, isName, nameBefore, tarballPath, versionOf } from './name.ts';
 import { abbreviatedType, packument } from './packument.ts';
 import { release } from './release.ts';
@@ -116,7 +126,7 @@ function readAttestations(call: Call): Intent | undefined {
 }
 
 /** `npm access`: who is known to work on it, and whether it is for everybody. */
-function readPart(variant: 'visibility' | 'collaborators') {
+function readPart(variant: 'access' | 'visibility' | 'collaborators') {
   return (call: Call): Intent | undefined => {
     const name = param(call, 'name');
     return isName(name) ? packumentOf(name, variant) : undefined;
@@ -169,6 +179,9 @@ const routes: readonly Route[] = [
   { id: 'dist-tag-remove', method: 'DELETE', path: '/-/package/{name+}/dist-tags/{tag}', intent: deleteTag },
   { id: 'visibility', method: 'GET', path: '/-/package/{name+}/visibility', intent: readPart('visibility') },
   { id: 'collaborators', method: 'GET', path: '/-/package/{name+}/collaborators', intent: readPart('collaborators') },
+  { id: 'owner-add', method: 'PUT', path: '/-/package/{name+}/owners', intent: putOwner },
+  { id: 'owner-remove', method: 'DELETE', path: '/-/package/{name+}/owners/{user}', intent: deleteOwner },
+  { id: 'access-read', method: 'GET', path: '/-/package/{name+}/access', intent: readPart('access') },
   { id: 'access', method: 'POST', path: '/-/package/{name+}/access', intent: postAccess },
   { id: 'tarball-delete', method: 'DELETE', path: '/{name+}/-/{file}.tgz/-rev/{rev}', intent: deleteTarball },
   { id: 'unpublish', method: 'DELETE', path: '/{name+}/-rev/{rev}', intent: deletePackage },

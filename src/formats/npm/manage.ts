@@ -75,10 +75,14 @@ function ownersIn(list: unknown, before: readonly Owner[], by: Desk['by']): Owne
     const email = isObject(one) ? textIn(one, 'email') : undefined;
     const org = ownerOf(by)?.org;
     const known = before.find((owner) => owner.name === name);
+    if (known) {
+      owners.set(name, known);
+      continue;
+    }
     owners.set(name, {
       name,
       ...(email === undefined ? {} : { email: email.slice(0, 256) }),
-      ...(known ? (known.org === undefined ? {} : { org: known.org }) : org === undefined ? {} : { org }),
+      ...(org === undefined ? {} : { org }),
     });
   }
   return [...owners.values()];
@@ -287,6 +291,53 @@ export function deleteTag(call: Call): Change | undefined {
       if (!Object.hasOwn(tags, tag)) throw new Problem('not_found', `${name} has no dist-tag ${tag}.`);
       const { [tag]: _gone, ...rest } = tags;
       return rest;
+    };
+  });
+}
+
+function changeOwners(
+  call: Call,
+  receive: (body: AsyncIterable<Uint8Array>, by: Desk['by']) => Promise<(before: readonly Owner[]) => readonly Owner[]>,
+): Change | undefined {
+  const name = call.params.name ?? '';
+  if (!isName(name)) return undefined;
+  return {
+    kind: 'change',
+    action: 'publish',
+    name,
+    limit: smallBody,
+    async receive(_call, body, desk) {
+      const change = await receive(body, desk.by);
+      return (hosted) => {
+        const about = aboutHosted(hosted, name);
+        return {
+          name,
+          about: { ...about, owners: change(about.owners) },
+          ...(isOwner(about.owners, desk.by) ? {} : { needs: 'admin' as const }),
+          reply: done(),
+        };
+      };
+    },
+  };
+}
+
+/** `PUT /-/package/{name}/owners`, as pnpm from version 12 adds one. */
+export function putOwner(call: Call): Change | undefined {
+  return changeOwners(call, async (body, by) => {
+    const { user } = parseBody(await readSmall(body), parseJson);
+    return (before) => ownersIn([...before, { name: user }], before, by);
+  });
+}
+
+/** `DELETE /-/package/{name}/owners/{user}`, likewise. */
+export function deleteOwner(call: Call): Change | undefined {
+  const { name = '', user = '' } = call.params;
+  return changeOwners(call, async (body, by) => {
+    await drain(body);
+    return (before) => {
+      const left = before.filter((owner) => owner.name !== user);
+      if (left.length === before.length) throw new Problem('not_found', `${user} is no owner of ${name}.`);
+      return ownersIn(left, before, by);
     };
   });
 }

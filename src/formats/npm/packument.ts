@@ -322,6 +322,7 @@ function encode(doc: Packument, variant: string, base: string): Body | undefined
   if (variant === 'abbreviated') return encodeAbbreviated(doc, base);
   if (variant === 'tags') return jsonBody(objectAt(json, 'dist-tags'));
   if (variant === 'visibility') return jsonBody({ public: json.access === undefined || json.access === 'public' });
+  if (variant === 'access') return jsonBody({ package: json.name, access: json.access ?? 'public' });
   if (variant === 'collaborators') return jsonBody(collaborators(json));
   if (variant.startsWith('version:')) return encodeVersion(doc, variant.slice('version:'.length), base);
   const versions = allVersions(doc, base, (manifest) => manifest);
