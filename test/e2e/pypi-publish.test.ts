@@ -177,6 +177,44 @@ test('a name that is published here is nobody else to ask for, and others are', 
   expect(index.log()).toEqual(['GET /simple/public/']);
 });
 
+test('a version is yanked, promoted and deleted over the administration API', async () => {
+  const both = await startHosted({
+    format: 'pypi',
+    repositories: { staging: { format: 'pypi', sources: [{ hosted: true }] } },
+  });
+  closing.push(() => both.close());
+  const headers = basic(await both.token('alice'));
+  const made = { name: 'acme-life', version: '1.0' };
+  const [wheel, source] = [wheelOf(made), sourceOf(made)];
+  const staging = { ...both, url: `${both.root}/acme/staging` };
+  for (const file of [wheel, source]) expect((await send(file, headers, {}, staging)).status).toBe(200);
+  const api = (repository: string, rest: string, method: string, body?: unknown): Promise<Answer> =>
+    ask(`${both.root}/api/v1/orgs/acme/repositories/${repository}/packages/acme-life${rest}`, {
+      method,
+      headers: { ...headers, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  const pageOf = async (): Promise<Answer> =>
+    ask(`${both.url}/simple/acme-life/`, { headers: { ...headers, accept: jsonType } });
+
+  const promoted = await api('staging', '/versions/1.0/promote', 'POST', { to: 'acme/packages' });
+  expect(promoted.status, promoted.text()).toBe(200);
+  expect((await pageOf()).json()).toMatchObject({
+    versions: ['1.0'],
+    files: [
+      { filename: wheel.filename, yanked: false, 'core-metadata': { sha256: hexOf(wheel.metadata) } },
+      { filename: source.filename, yanked: false },
+    ],
+  });
+  expect((await api('packages', '/versions/1.0', 'PATCH', { yanked: true })).status).toBe(204);
+  expect((await pageOf()).json()).toMatchObject({ files: [{ yanked: true }, { yanked: true }] });
+  expect((await api('packages', '/versions/1.0', 'DELETE')).status).toBe(204);
+  expect((await pageOf()).status).toBe(404);
+  const other = wheelOf({ ...made, requires: ['x'] });
+  expect((await send(other, headers, {}, both)).status).toBe(409);
+  expect((await send(wheel, headers, {}, both)).status).toBe(200);
+});
+
 test('what was acknowledged is there after a restart', async () => {
   const first = await startHosted({ format: 'pypi' });
   closing.push(() => first.close());

@@ -1,24 +1,21 @@
 /** Documents about what is published here, as an upstream would hand them out. */
+
+import { hexOf } from '../../core/digest.ts';
 import type { Body, Document, Entry, PackageRecord, View } from '../../core/format.ts';
 import { encodePath } from '../../core/path.ts';
-import type { Fields, Kind } from './core-metadata.ts';
-import { pathOf, provenancePathOf } from './file.ts';
+import { type Fields, type Kind, kindOf } from './core-metadata.ts';
+import { metadataEnding, pathOf, provenancePathOf, signatureEnding } from './file.ts';
 import { isObject, type Json, jsonBody } from './json.ts';
 import { canonicalVersion } from './name.ts';
 import { compareVersions, isPrerelease } from './version-order.ts';
 
-/** What is kept of a file beside its bytes, digest, size and time. */
+/** What is kept of a file beside what lies there: its bytes, its metadata, its signature, its attestations. */
 export interface FileFacts {
-  readonly kind: Kind;
   /** Hexadecimal. */
-  readonly md5: string;
-  readonly pythonVersion: string;
+  readonly md5?: string;
+  readonly pythonVersion?: string;
   readonly comment?: string;
   readonly requiresPython?: string;
-  /** Of the metadata that is handed out beside it; sha256, hexadecimal. */
-  readonly metadata?: string;
-  readonly signed?: true;
-  readonly attested?: true;
   /** The file alone, not the whole version; a text says why. */
   readonly yanked?: true | string;
 }
@@ -53,20 +50,37 @@ const addressOf = (path: string): string => `http://hosted.invalid/${encodePath(
 
 interface Hosted {
   readonly filename: string;
+  readonly kind: Kind;
   readonly sha256: string;
   readonly entry: Entry;
   readonly facts: FileFacts;
+  /** Digest of the metadata that is handed out beside it; sha256, hexadecimal. */
+  readonly metadata?: string;
+  readonly isSigned: boolean;
+  readonly isAttested: boolean;
 }
 
-/** Files that can be installed, without those that lie beside them. */
+/** Files that can be installed, with what lies beside them. */
 function filesOf(project: string, record: PackageRecord): Hosted[] {
   const known = factsOf(record)?.files ?? {};
+  const entries = new Map(record.files.map((entry) => [entry.path, entry]));
   return record.files.flatMap((entry) => {
     const [folder, , sha256 = '', filename = ''] = entry.path.split('/');
-    const facts = Object.hasOwn(known, filename) ? known[filename] : undefined;
-    return facts && folder === 'files' && entry.path === pathOf(project, sha256, filename)
-      ? [{ filename, sha256, entry, facts }]
-      : [];
+    const kind = kindOf(filename);
+    if (kind === undefined || folder !== 'files' || entry.path !== pathOf(project, sha256, filename)) return [];
+    const metadata = entries.get(entry.path + metadataEnding);
+    return [
+      {
+        filename,
+        kind,
+        sha256,
+        entry,
+        facts: (Object.hasOwn(known, filename) && known[filename]) || {},
+        ...(metadata ? { metadata: hexOf(metadata.digest) } : {}),
+        isSigned: entries.has(entry.path + signatureEnding),
+        isAttested: entries.has(provenancePathOf(project, sha256, filename)),
+      },
+    ];
   });
 }
 
@@ -78,7 +92,8 @@ function yankedOf(record: PackageRecord, { yanked }: FileFacts): boolean | strin
   return record.yanked === true && (factsOf(record)?.yankedReason || true);
 }
 
-function listed(project: string, record: PackageRecord, { filename, sha256, entry, facts }: Hosted): Json {
+function listed(project: string, record: PackageRecord, file: Hosted): Json {
+  const { filename, sha256, entry, facts, metadata, isSigned, isAttested } = file;
   return {
     filename,
     url: addressOf(pathOf(project, sha256, filename)),
@@ -87,9 +102,9 @@ function listed(project: string, record: PackageRecord, { filename, sha256, entr
     size: entry.size,
     'upload-time': timeOf(entry),
     yanked: yankedOf(record, facts),
-    'core-metadata': facts.metadata === undefined ? false : { sha256: facts.metadata },
-    ...(facts.signed ? { 'gpg-sig': true } : {}),
-    ...(facts.attested ? { provenance: addressOf(provenancePathOf(project, sha256, filename)) } : {}),
+    'core-metadata': metadata === undefined ? false : { sha256: metadata },
+    ...(isSigned ? { 'gpg-sig': true } : {}),
+    ...(isAttested ? { provenance: addressOf(provenancePathOf(project, sha256, filename)) } : {}),
   };
 }
 
@@ -107,18 +122,19 @@ export function renderList(_want: Document, view: View): Body | undefined {
 
 /** As in `urls` and `releases` of PyPI's JSON. */
 function described(project: string, record: PackageRecord, file: Hosted): Json {
-  const { filename, sha256, entry, facts } = file;
+  const { filename, kind, sha256, entry, facts, isSigned } = file;
+  const md5 = facts.md5 ?? null;
   const yanked = yankedOf(record, facts);
   const time = timeOf(entry);
   return {
     comment_text: facts.comment ?? null,
-    digests: { md5: facts.md5, sha256 },
+    digests: { ...(md5 === null ? {} : { md5 }), sha256 },
     downloads: -1,
     filename,
-    has_sig: facts.signed ?? false,
-    md5_digest: facts.md5,
-    packagetype: facts.kind,
-    python_version: facts.pythonVersion,
+    has_sig: isSigned,
+    md5_digest: md5,
+    packagetype: kind,
+    python_version: facts.pythonVersion ?? null,
     requires_python: facts.requiresPython ?? null,
     size: entry.size,
     upload_time: time.slice(0, 19),

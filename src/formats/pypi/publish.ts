@@ -164,19 +164,14 @@ function provenancePut(project: string, sha256: string, filename: string, file: 
   };
 }
 
-function fileFacts({ filename, kind, metadata, form }: Distribution, beside: Beside): FileFacts {
+function fileFacts({ filename, kind, metadata, form }: Distribution): FileFacts {
   const [tag] = filename.split('-').slice(-3);
   const comment = form.field('comment');
-  const told = beside.metadata && hexOf(beside.metadata.digests[0] ?? refuse('It has no digest.'));
   return {
-    kind,
     md5: form.md5,
     pythonVersion: form.field('pyversion') ?? (kind === 'bdist_wheel' ? (tag ?? 'any') : 'source'),
     ...(comment === undefined ? {} : { comment: comment.slice(0, 1000) }),
     ...(metadata.requiresPython === undefined ? {} : { requiresPython: metadata.requiresPython }),
-    ...(told === undefined ? {} : { metadata: told }),
-    ...(beside.signature ? { signed: true } : {}),
-    ...(beside.provenance ? { attested: true } : {}),
   };
 }
 
@@ -198,18 +193,11 @@ function outdatedPaths({ project, filename, sha256 }: Distribution, hosted: View
 function again(dist: Distribution, { provenance }: Beside, hosted: View): ChangeSet {
   const { project, filename, sha256, metadata } = dist;
   const record = recordOf(hosted, project, metadata.version);
-  const facts = record && factsOf(record);
-  const known = facts?.files[filename];
   const reply = replyWith(`${filename} is published already, with the same bytes.`);
-  if (!provenance || !record || !facts || !known || known.attested) return { name: project, reply };
-  const put = provenancePut(project, sha256, filename, provenance);
-  const files = { ...facts.files, [filename]: { ...known, attested: true as const } };
-  return {
-    name: project,
-    put: [put],
-    records: [{ version: record.version, facts: { ...facts, files }, files: [put.path] }],
-    reply,
-  };
+  const put = provenance && provenancePut(project, sha256, filename, provenance);
+  if (!put || !record || hosted.entry(put.path)) return { name: project, reply };
+  const { version, facts } = record;
+  return { name: project, put: [put], records: [{ version, facts, files: [put.path] }], reply };
 }
 
 function decide(dist: Distribution, beside: Beside, hosted: View): ChangeSet {
@@ -233,7 +221,7 @@ function decide(dist: Distribution, beside: Beside, hosted: View): ChangeSet {
     ...known,
     name: metadata.name,
     metadata: isBetter ? metadata.fields : known.metadata,
-    files: { ...known?.files, [filename]: fileFacts(dist, beside) },
+    files: { ...known?.files, [filename]: fileFacts(dist) },
   };
   const source = sourceIn(facts.metadata);
   return {
