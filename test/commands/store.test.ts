@@ -1,8 +1,9 @@
 import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Digest, hexOf } from '../../src/core/digest.ts';
+import { type Digest, digestOf, hexOf } from '../../src/core/digest.ts';
 import { openStore } from '../../src/store/store.ts';
+import { publisher } from '../store/hosted.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { command, larder, type Run } from './larder.ts';
 
@@ -72,6 +73,24 @@ describe('verify', () => {
     await rm(join(data, 'index'), { recursive: true });
     expect((await run('verify')).out).toContain('Index made anew.');
     expect((await run('verify')).out).not.toContain('Index');
+  });
+
+  it('says what is published, and names what is missing of it', async () => {
+    const store = await openStore({ path: data, keepFreeBytes: 0 });
+    await (await publisher(store)).publish('left-pad', '1.0.0', 'text');
+    await store.close();
+    expect(await run('verify', '--rebuild')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(
+        '1 journals with 1 changes: 1 packages with 1 files are published. Read from the first change on, and new checkpoints written.\n',
+      ),
+    });
+    await rm(await pathOf(digestOf(Buffer.from('text'))));
+    const { code, out } = await run('verify');
+    expect(code).toBe(3);
+    expect(out).toMatch(
+      /^damaged {2}sha256:\S+ {2}acme\/npm: left-pad\/left-pad-1\.0\.0\.tgz is published.*\n.*1 published and not whole\./,
+    );
   });
 
   it('takes a wrong path for a mistake, not for an empty store', async () => {
