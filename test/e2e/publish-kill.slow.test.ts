@@ -73,11 +73,15 @@ describe('servers that are killed while 20 clients publish', () => {
   });
 
   it.each([
-    ['one package', (_client: number, _nth: number) => 'shared', (client: number, nth: number) => `${client}.${nth}.0`],
+    [
+      'one package',
+      (_client: number, _nth: number): string => 'shared',
+      (client: number, nth: number): string => `${client}.${nth}.0`,
+    ],
     [
       '50 packages',
-      (_client: number, nth: number) => `package-${nth}`,
-      (client: number, _nth: number) => `${client}.0.0`,
+      (_client: number, nth: number): string => `package-${nth}`,
+      (client: number, _nth: number): string => `${client}.0.0`,
     ],
   ] as const)(
     'lose no acknowledged version of %s, and keep no refused one',
