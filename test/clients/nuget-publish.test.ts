@@ -1,8 +1,8 @@
 /** Debian's nuget (2.8.7 on Mono) publishes, and on other machines nuget installs: with keys that are good, and with others. */
 import { accessSync, constants } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
 import { packageOf } from '../support/nuget-packages.ts';
@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 /** A machine that knows the source, with a password for it or without one. */
-async function machine(password?: string): Promise<string> {
+async function machine(password?: string, server: HostedServer = hosted): Promise<string> {
   const home = await mkdtemp(join(folder.path, 'home-'));
   const credentials =
     password === undefined
@@ -45,9 +45,19 @@ async function machine(password?: string): Promise<string> {
   await mkdir(join(home, '.config/NuGet'), { recursive: true });
   await writeFile(
     join(home, '.config/NuGet/NuGet.Config'),
-    `<?xml version="1.0" encoding="utf-8"?>\n<configuration><packageSources><add key="larder" value="${hosted.url}/v2/"/></packageSources>${credentials}</configuration>\n`,
+    `<?xml version="1.0" encoding="utf-8"?>\n<configuration><packageSources><add key="larder" value="${server.url}/v2/"/></packageSources>${credentials}</configuration>\n`,
   );
   return home;
+}
+
+/** Of the subject that the tests' certificates have; Mono finds those that it trusts by it, as OpenSSL does (`openssl x509 -subject_hash`). */
+const subjectHash = '09fde150';
+
+/** What `cert-sync --user` does. */
+async function trust(home: string, caFile: string): Promise<void> {
+  const store = join(home, '.config/.mono/new-certs/Trust');
+  await mkdir(store, { recursive: true });
+  await copyFile(caFile, join(store, `${subjectHash}.0`));
 }
 
 async function nuget(home: string, ...args: readonly string[]): Promise<Ran> {
@@ -121,6 +131,19 @@ describe.skipIf(noNuget)('nuget 2.8', () => {
   test('publishes with the password of the source alone', async () => {
     const ran = await push(await machine(await hosted.token('alice')), 'Acme.Plain', '1.0.0');
     expect(said(ran)).toContain('Your package was pushed.');
+  });
+
+  test('publishes and installs over TLS, once it trusts the certificate', async () => {
+    const server = await startHosted({ format: 'nuget', tls: true });
+    onTestFinished(() => server.close());
+    const alice = await machine(await server.token('alice'), server);
+    const refused = await push(alice, 'Acme.Tools', '1.0.0');
+    expect(said(refused)).toContain('TrustFailure');
+    await trust(alice, server.caFile);
+    expect(said(await push(alice, 'Acme.Tools', '1.0.0'))).toContain('Your package was pushed.');
+    const rita = await machine(await server.token('rita'), server);
+    await trust(rita, server.caFile);
+    expect(Object.keys(await installed(rita, 'Acme.Tools'))).toEqual(['Acme.Tools.1.0.0']);
   });
 
   /** It is asked for a password as soon as it looks at the source, and prints nothing of what the answer says. */
