@@ -564,4 +564,13 @@ describe('what people are told to do', () => {
     expect(notes(client, target('https://larder.example', 'TOKEN'))).toContain(words);
     expect(notes(client, target('https://larder.example'))).not.toContain('token');
   });
+
+  it.each([
+    ['dotnet', 'dotnet nuget push PACKAGE.nupkg --source larder --api-key "$TOKEN"'],
+    ['nuget', 'nuget push PACKAGE.nupkg "$TOKEN" -Source larder'],
+    ['choco', 'choco push PACKAGE.nupkg --source=https://larder.example/acme/nuget/v2/ --api-key="$env:TOKEN"'],
+  ])('%s publishes with the same token', (client, words) => {
+    expect(notes(client, target('https://larder.example', 'TOKEN'))).toContain(words);
+    expect(notes(client, target('https://larder.example'))).not.toContain('push');
+  });
 });

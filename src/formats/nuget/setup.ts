@@ -21,8 +21,16 @@ function dotnet(target: SetupTarget): string[] {
     'dotnet nuget remove source nuget.org',
     'A nuget.config in a project or above it counts more: there <packageSources> begins with <clear/> and names Larder alone.',
     `With more than one source, say which ids come from where: <packageSourceMapping><packageSource key="${name}"><package pattern="*"/></packageSource></packageSourceMapping>`,
+    ...publishing(target, (token) => `dotnet nuget push PACKAGE.nupkg --source ${name} --api-key "$${token}"`),
     ...withoutTls(target),
   ];
+}
+
+/** For whoever has a token at all. */
+function publishing({ tokenVariable }: SetupTarget, command: (token: string) => string): string[] {
+  return tokenVariable === undefined
+    ? []
+    : [`To publish, where the repository takes packages: ${command(tokenVariable)}`];
 }
 
 /** nuget.exe from version 3 on; the second one, as Debian has it, reads the second version of the protocol. */
@@ -36,6 +44,7 @@ function nuget(target: SetupTarget): string[] {
     `nuget sources Add -Name ${name} -Source ${url}/v3/index.json${shown}`,
     'nuget sources Disable -Name nuget.org',
     `Before version 3 the source is ${url}/v2/`,
+    ...publishing(target, (token) => `nuget push PACKAGE.nupkg "$${token}" -Source ${name}`),
     ...withoutTls(target),
   ];
 }
@@ -46,6 +55,7 @@ function chocolatey(target: SetupTarget): string[] {
   return [
     `choco source add --name=${name} --source=${url}/v2/${shown}`,
     'choco source disable --name=chocolatey',
+    ...publishing(target, (token) => `choco push PACKAGE.nupkg --source=${url}/v2/ --api-key="$env:${token}"`),
     ...withoutTls(target),
   ];
 }
