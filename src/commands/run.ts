@@ -16,10 +16,11 @@ const commands: Readonly<Record<string, Entry>> = {
   gc: { summary: 'Find stored bytes that nothing refers to.', load: () => import('./gc.ts') },
   token: { summary: 'Create, list and revoke tokens.', load: () => import('./token.ts') },
   whoami: { summary: 'Ask a server whose a token is.', load: () => import('./whoami.ts') },
+  explain: { summary: 'Ask a server which sources it asks about a name, and why.', load: () => import('./explain.ts') },
   setup: { summary: "Print or write a client's settings.", load: () => import('./setup.ts') },
 };
 
-const later = ['warm', 'export', 'import', 'explain'];
+const later = ['warm', 'export', 'import'];
 
 const help = `Larder ${version}: a caching proxy for package registries.
 

@@ -89,8 +89,14 @@ describe('help', () => {
 describe('wrong use', () => {
   it.each([
     [['chekc'], 'there is no command "chekc"; did you mean "check"?'],
-    [['frobnicate'], 'there is no command "frobnicate"; there is serve, check, verify, gc, token, whoami, setup'],
-    [['constructor'], 'there is no command "constructor"; there is serve, check, verify, gc, token, whoami, setup'],
+    [
+      ['frobnicate'],
+      'there is no command "frobnicate"; there is serve, check, verify, gc, token, whoami, explain, setup',
+    ],
+    [
+      ['constructor'],
+      'there is no command "constructor"; there is serve, check, verify, gc, token, whoami, explain, setup',
+    ],
     [['warm', 'x'], '"warm" is not available in this release'],
     [['check', '--jsn'], 'unknown option --jsn; did you mean --json?'],
     [['check', '--frobnicate'], 'unknown option --frobnicate; larder check --help lists them'],
