@@ -10,6 +10,7 @@ import type { Credentials, DocumentType, Origin } from '../../src/core/format.ts
 import { Problem } from '../../src/core/problem.ts';
 import { compileRoutes } from '../../src/core/route.ts';
 import { format } from '../../src/formats/rubygems/index.ts';
+import { canonicalNumber, compareNumbers } from '../../src/formats/rubygems/version.ts';
 import { base } from '../conformance/format.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { type GemContents, gemFile, gemForm, gemSpecification } from '../support/gem-file.ts';
@@ -439,6 +440,30 @@ describe('a search', () => {
     expect(await found('tool&page=2')).toEqual([]);
     expect(JSON.parse(await text(view, '/api/v1/search/autocomplete?query=to'))).toEqual(['tools', 'tool']);
     expect(await refusal(view, { path: `/api/v1/search.json?query=${'x'.repeat(300)}` })).toMatch(/^bad_request/);
+  });
+});
+
+describe('versions', () => {
+  it.skipIf(!hasRuby)('are in the order in which RubyGems has them', () => {
+    const parts = ['0', '1', '2', '10', '00', '01', 'a', 'b', 'rc1', 'A', '9'.repeat(20)];
+    let state = 7;
+    const pick = (): string => {
+      state = (state * 1103515245 + 12345) % 2147483648;
+      return parts[state % parts.length] ?? '';
+    };
+    const versions = Array.from({ length: 600 }, (_, i) => ['1', ...Array.from({ length: i % 5 }, pick)].join('.'));
+    const pairs = versions.flatMap((one, i) =>
+      [versions[(i * 7) % 600] ?? '', `${one}.0`].map((other) => [one, other]),
+    );
+    const script =
+      'require "json"; puts JSON.parse($stdin.read).map { |a, b| Gem::Version.new(a) <=> Gem::Version.new(b) }.to_json';
+    const theirs = JSON.parse(
+      execFileSync('ruby', ['-rrubygems', '-e', script], { input: JSON.stringify(pairs) }).toString(),
+    );
+    expect(pairs.map(([one = '', other = '']) => Math.sign(compareNumbers(one, other)))).toEqual(theirs);
+    for (const [index, [one = '', other = '']] of pairs.entries()) {
+      expect(canonicalNumber(one) === canonicalNumber(other), `${one} ${other}`).toBe(theirs[index] === 0);
+    }
   });
 });
 

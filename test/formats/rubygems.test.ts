@@ -51,6 +51,7 @@ conformance(format, {
     'add-owner': ['/api/v1/gems/rack/owners'],
     'remove-owner': ['/api/v1/gems/rack/owners'],
     'sign-in': ['/api/v1/api_key'],
+    key: ['/api/v1/api_key'],
   },
 });
 

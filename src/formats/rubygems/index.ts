@@ -9,7 +9,7 @@ import { names } from './names.ts';
 import { owners } from './owners.ts';
 import { attestationsPath, changeOwners, gemPath, push, yank } from './publish.ts';
 import { completed, completions, search, searched } from './search.ts';
-import { signIn } from './sign-in.ts';
+import { oldSignIn, signIn } from './sign-in.ts';
 import { specList } from './spec-list.ts';
 import { textBody } from './text.ts';
 import { versions } from './versions.ts';
@@ -188,6 +188,8 @@ function formatWith({ compactIndex }: Options): Format {
       { id: 'add-owner', method: 'POST', path: '/api/v1/gems/{name}/owners', intent: changeOwners },
       { id: 'remove-owner', method: 'DELETE', path: '/api/v1/gems/{name}/owners', intent: changeOwners },
       { id: 'sign-in', method: 'POST', path: '/api/v1/api_key', intent: () => signIn },
+      // RubyGems before 3.2.
+      { id: 'key', method: 'GET', path: '/api/v1/api_key', intent: () => oldSignIn },
     ],
     documents: [versions, names, info, fullName, specList, gemspec, gemFacts, versionList, search, completions, owners],
     // Printed as it is. RubyGems takes two beginnings of such a text for questions of its own, neither of which is ours.

@@ -11,7 +11,7 @@ import { readGem } from './package.ts';
 import { factsOf, releasesOf } from './release.ts';
 import { fullNameOf } from './spec.ts';
 import { textBody } from './text.ts';
-import { compareNumbers, fullVersionOf } from './version.ts';
+import { canonicalNumber, fullVersionOf } from './version.ts';
 
 const maxFormBytes = 64 * 1024;
 const maxAttestationsBytes = 4 * 1024 * 1024;
@@ -94,8 +94,9 @@ function refuseTaken(hosted: View, spec: Specification): void {
   if (file && file.name !== name) {
     throw new Problem('conflict', `${fullNameOf(spec)}.gem is the file of ${file.name} already.`);
   }
-  for (const { fullVersion, facts } of releasesOf(hosted, name)) {
-    if (fullVersion === own || facts.platform !== platform || compareNumbers(facts.version, version) !== 0) continue;
+  const canonical = canonicalNumber(version);
+  for (const { fullVersion, facts, canonical: known } of releasesOf(hosted, name)) {
+    if (known !== canonical || fullVersion === own || facts.platform !== platform) continue;
     throw new Problem(
       'conflict',
       `${name} ${version} is the same version as ${facts.version}, which is published already.`,

@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Requirement, Specification } from '../../codecs/gem-marshal.ts';
 import type { PackageRecord, View } from '../../core/format.ts';
-import { compareNumbers, fullVersionOf, isPrereleaseNumber } from './version.ts';
+import { canonicalNumber, compareNumbers, fullVersionOf, isPrereleaseNumber } from './version.ts';
 
 /** What the format keeps of a version beside its files. */
 export interface GemFacts extends Omit<Specification, 'name' | 'platformParts' | 'rubygemsVersion'> {
@@ -19,6 +19,8 @@ export interface Release {
   readonly publishedAt: string;
   readonly changedAt: string;
   readonly isYanked: boolean;
+  /** The same for all spellings of its number. */
+  readonly canonical: string;
   /** Of the page of its gem, without its newline. */
   readonly line: string;
 }
@@ -72,6 +74,7 @@ function releaseOf(record: PackageRecord): Release {
     publishedAt,
     changedAt,
     isYanked: record.yanked ?? false,
+    canonical: canonicalNumber(facts.version),
     line: lineOf(facts, publishedAt),
   };
   known.set(record, release);

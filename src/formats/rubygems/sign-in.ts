@@ -1,5 +1,5 @@
 /** `gem signin`: a key for whoever shows name and password. */
-import type { Call, Credentials, CredentialsAsk } from '../../core/format.ts';
+import type { Body, Call, Credentials, CredentialsAsk, CredentialsOutcome } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Action } from '../../core/repository.ts';
 import { textBody } from './text.ts';
@@ -38,11 +38,16 @@ function ask({ headers }: Call, body: Uint8Array): CredentialsAsk {
 }
 
 /** The body of the answer is the key, and nothing else: `gem` keeps it as it is. */
-export const signIn: Credentials = {
+function reply(outcome: CredentialsOutcome): Body {
+  if (outcome.is !== 'token') throw new Problem('internal', 'A key was asked for, and something else was made.');
+  return textBody(outcome.token);
+}
+
+export const signIn: Credentials = { kind: 'credentials', ask, reply };
+
+/** Whoever shows name and password, or a token, gets a key that may do what they may. */
+export const oldSignIn: Credentials = {
   kind: 'credentials',
-  ask,
-  reply(outcome) {
-    if (outcome.is !== 'token') throw new Problem('internal', 'A key was asked for, and something else was made.');
-    return textBody(outcome.token);
-  },
+  ask: () => ({ want: 'token', description: 'gem' }),
+  reply,
 };

@@ -19,20 +19,31 @@ export function isPrereleaseNumber(number: string): boolean {
   return /[A-Za-z]/.test(number);
 }
 
-/** `1.0.rc1` has four parts; numbers are compared as numbers, and any text is less than any number. */
+const withoutZeros = (parts: readonly string[]): readonly string[] =>
+  parts.slice(0, parts.findLastIndex((part) => part !== '0') + 1);
+
+/** `1.0.rc1` has four parts, of which the zero does not count, as it is the last one before a text (`Gem::Version#canonical_segments`). */
 function partsOf(number: string): readonly string[] {
-  return number.match(/\d+|[A-Za-z]+/g) ?? [];
+  const parts = (number.match(/\d+|[A-Za-z]+/g) ?? []).map((part) => part.replace(/^0+(?=\d)/, ''));
+  const text = parts.findIndex((part) => !/^\d/.test(part));
+  if (text === -1) return withoutZeros(parts);
+  return [...withoutZeros(parts.slice(0, text)), ...withoutZeros(parts.slice(text))];
 }
 
+/** The same for all spellings of a version (`1.0` and `1.0.0`). */
+export function canonicalNumber(number: string): string {
+  return partsOf(number).join('.');
+}
+
+/** Numbers are compared as numbers, and any text is less than any number. */
 function compareParts(one: string, other: string): number {
   const [isNumeric, isOtherNumeric] = [/^\d/.test(one), /^\d/.test(other)];
   if (isNumeric !== isOtherNumeric) return isNumeric ? 1 : -1;
-  if (!isNumeric) return one < other ? -1 : one > other ? 1 : 0;
-  const [a, b] = [BigInt(one), BigInt(other)];
-  return a < b ? -1 : a > b ? 1 : 0;
+  if (isNumeric && one.length !== other.length) return one.length < other.length ? -1 : 1;
+  return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** Lowest first; 0 for `1.0` and `1.0.0`, which are the same version. */
+/** Lowest first, as `Gem::Version#<=>` has it. */
 export function compareNumbers(one: string, other: string): number {
   const [a, b] = [partsOf(one), partsOf(other)];
   for (let at = 0; at < Math.max(a.length, b.length); at++) {
