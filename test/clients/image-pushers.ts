@@ -1,7 +1,7 @@
 /** The programs that push container images and charts: how each gets an image, and how it pushes, pulls and logs in. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Image, mediaTypes } from '../support/oci-images.ts';
+import type { Image } from '../support/oci-images.ts';
 import { mustRun, type Ran, runProgram, socketFolder, startDaemon } from './image-clients.ts';
 
 /** A registry that the client finds by the first part of an image's name. */
@@ -37,6 +37,11 @@ export interface ImagePusher {
   readonly id: string;
   readonly programs: readonly string[];
   readonly withoutTls?: string;
+  /**
+   * Requests with bytes when it pushes the same to another repository. Four, or two with everything in one, would be
+   * layer and config; most have the layer taken over from where they know it to be.
+   */
+  readonly resends: number;
   readonly complaints: Complaints;
   /** Below `folder`, which the caller removes after `close`. */
   start(folder: string, registry: Registry, image: Image): Promise<PushEngine>;
@@ -71,12 +76,13 @@ async function archiveOf(folder: string, image: Image, kind: 'docker' | 'oci'): 
 const skopeo: ImagePusher = {
   id: 'skopeo',
   programs: ['skopeo'],
+  resends: 2,
   complaints: {
     nothing: /unauthorized: authentication required/,
     wrong: /unauthorized: This token is mistyped or cut off/,
     expired: /unauthorized: This token expired on/,
     stranger: /name unknown: There is no repository acme\/packages here/,
-    reader: /denied: \w+ may read app in acme\/packages, but not publish it/,
+    reader: /denied: \w+ may read \S+ in acme\/packages, but not publish it/,
     login: /invalid username\/password/,
   },
   async start(folder, registry, image) {
@@ -107,6 +113,7 @@ function storageClient(id: 'podman' | 'buildah'): ImagePusher {
   return {
     ...skopeo,
     id,
+    ...(id === 'buildah' ? { withoutTls: 'what podman does over TLS, it does too' } : {}),
     programs: [id, 'skopeo'],
     async start(folder, registry, image) {
       const env = await containersHome(folder);
@@ -131,13 +138,14 @@ function storageClient(id: 'podman' | 'buildah'): ImagePusher {
 /** Of docker; it takes what is on this machine without TLS, and with any certificate. */
 const docker: ImagePusher = {
   id: 'docker',
+  resends: 2,
   programs: ['dockerd', 'docker', 'skopeo'],
   complaints: {
     nothing: /unauthorized: |no basic auth credentials|authentication required/,
     wrong: /unauthorized: This token is mistyped or cut off/,
     expired: /unauthorized: This token expired on/,
     stranger: /name unknown: There is no repository acme\/packages here/,
-    reader: /denied: \w+ may read app in acme\/packages, but not publish it/,
+    reader: /denied: \w+ may read \S+ in acme\/packages, but not publish it/,
     login: /unauthorized: This token (?:is mistyped|expired)/,
   },
   async start(folder, registry, image) {
@@ -181,6 +189,7 @@ const docker: ImagePusher = {
 const containerd: ImagePusher = {
   id: 'containerd',
   programs: ['containerd', 'ctr', 'skopeo'],
+  resends: 0,
   complaints: {
     nothing: /unauthorized|authorization failed/,
     wrong: /unauthorized|401/,
@@ -246,6 +255,7 @@ const containerd: ImagePusher = {
 const helm: ImagePusher = {
   id: 'helm',
   programs: ['helm'],
+  resends: 2,
   withoutTls: 'version 3.10 asks localhost without TLS, whatever answers there',
   complaints: {
     nothing: /unauthorized|401|authorization failed/,
@@ -290,12 +300,4 @@ export const imagePushers: readonly ImagePusher[] = [
   docker,
   containerd,
   helm,
-];
-
-/** Media types that a pushed manifest can have. */
-export const pushedTypes: readonly string[] = [
-  mediaTypes.manifest,
-  mediaTypes.index,
-  mediaTypes.dockerManifest,
-  mediaTypes.dockerList,
 ];
