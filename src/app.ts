@@ -10,6 +10,7 @@ import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
 import { exchangeRoutes } from './http/exchange.ts';
+import { loginRoutes } from './http/login.ts';
 import { createServer, type HttpServer } from './http/server.ts';
 import { tokenRoutes } from './http/token.ts';
 import { whoamiRoutes } from './http/whoami.ts';
@@ -155,9 +156,10 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     via,
     now,
     addresses: () => site,
-    routes: ({ originOf, idOf }) => [
+    routes: ({ originOf, remoteOf, idOf }) => [
       tokenRoutes({ access }),
       whoamiRoutes({ access }),
+      loginRoutes({ access, originOf, remoteOf }),
       exchangeRoutes({ access, originOf, ownHosts: () => hostsOf(current) }),
       apiRoutes({ context: api, version, originOf, idOf }),
     ],
