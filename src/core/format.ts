@@ -6,6 +6,7 @@ import type { Algorithm, Digest } from './digest.ts';
 import type { Change, Credentials, Outgoing, PackageRecord, Upload, View } from './hosting.ts';
 import type { Identity } from './identity.ts';
 import type { ProblemFacts } from './problem.ts';
+import type { Wanted, WarmStep } from './warm.ts';
 
 export type { Algorithm, Digest } from './digest.ts';
 export type {
@@ -91,6 +92,8 @@ export interface Format {
    * `files` by path. Absent: that can't be done.
    */
   readonly release?: (record: PackageRecord, files: ReadonlyMap<string, ReadableFile>) => Iterable<Outgoing>;
+  /** What clients ask for that have this in a lockfile: the file, and whatever they read on the way. Absent: nothing is known of lockfiles. */
+  readonly warm?: (wanted: Wanted) => Iterable<WarmStep>;
   /** Settings a repository of this format may have (`options:` in the configuration); throws an Error that names what is wrong. */
   readonly configure?: (options: Readonly<Record<string, unknown>>) => Format;
 }
