@@ -303,7 +303,8 @@ class ObjectJournal<C> implements Journal<C> {
     const number = this.#number + 1;
     // What is applied now is what will be replayed.
     const object: JournalObject<C> = JSON.parse(text);
-    if (await this.#create(number, object.writer, text)) {
+    // A look is cheaper than writing an object for nothing.
+    if (this.isCurrent() && (await this.#create(number, object.writer, text))) {
       for (const [place, written] of this.#apply(number, object).entries()) made[place]?.request.resolve(written);
       this.#checkpointIfDue();
     } else this.#waiting.unshift(...made.map(({ request }) => request));
