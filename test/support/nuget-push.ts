@@ -1,6 +1,7 @@
 /** `dotnet nuget push` and `delete` as they appear on the wire (NuGet.Client 6.12: PackageUpdateResource, HttpSource), and what they print. */
 import { request } from 'node:http';
 import { request as tlsRequest } from 'node:https';
+import { gunzipSync } from 'node:zlib';
 import { formOf } from './nuget-packages.ts';
 
 export interface PushOptions {
@@ -32,6 +33,8 @@ interface Reply {
 const usual = {
   'user-agent': 'NuGet Command Line/6.12.0 (Debian)',
   'x-nuget-client-version': '6.12.0',
+  'accept-language': 'en-US',
+  'accept-encoding': 'gzip, deflate',
   'x-nuget-session-id': 'f5c4a8d2-0000-4000-8000-000000000000',
 };
 
@@ -109,7 +112,10 @@ class Client {
       this.lines.push(`error: Unable to load the service index for source ${source}.`);
       throw error;
     }
-    const { resources } = JSON.parse(reply.body.toString()) as { resources: { '@id': string; '@type': string }[] };
+    const isPacked = reply.headers['content-encoding'] === 'gzip';
+    const { resources } = JSON.parse((isPacked ? gunzipSync(reply.body) : reply.body).toString()) as {
+      resources: { '@id': string; '@type': string }[];
+    };
     return resources.find((one) => one['@type'] === type)?.['@id'];
   }
 }
@@ -128,24 +134,25 @@ async function running(options: PushOptions, work: (client: Client) => Promise<v
 /** `source` is the service index's URL. */
 export function push(source: string, nupkg: Buffer, options: PushOptions = {}): Promise<Said> {
   const { apiKey, symbols, skipDuplicate } = options;
-  const put = async (client: Client, at: string, bytes: Buffer): Promise<void> => {
+  /** Whether it was published now. */
+  const put = async (client: Client, at: string, bytes: Buffer): Promise<boolean> => {
     const { contentType, body } = formOf(bytes);
     const reply = await client.ask(at.endsWith('/') ? at : `${at}/`, {
       method: 'PUT',
       headers: {
         'content-type': contentType,
-        'x-nuget-protocol-version': '4.1.0',
         ...(apiKey === undefined ? {} : { 'x-nuget-apikey': apiKey }),
       },
       body,
     });
-    if (!(reply.status === 409 && skipDuplicate)) client.ensure(reply);
+    if (reply.status === 409 && skipDuplicate) return false;
+    client.ensure(reply);
+    return true;
   };
   return running(options, async (client) => {
     const at = await client.resource(source, 'PackagePublish/2.0.0');
     if (at === undefined) throw new PushError(`Source '${source}' does not support package push.`);
-    await put(client, at, nupkg);
-    if (!symbols) return;
+    if (!(await put(client, at, nupkg)) || !symbols) return;
     const symbolsAt = await client.resource(source, 'SymbolPackagePublish/4.9.0');
     if (symbolsAt !== undefined) await put(client, symbolsAt, symbols);
   });

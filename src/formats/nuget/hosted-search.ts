@@ -63,27 +63,22 @@ function hasType({ packageTypes }: Json, wanted: string): boolean {
   return types.some(({ name }) => textsOf(name) === wanted);
 }
 
-/** Versions of a package that the question lets through, lowest first. */
-function shown(records: readonly PackageRecord[], { prerelease, semVer2 }: Question): readonly PackageRecord[] {
-  const some = records.filter(
-    ({ version, facts, yanked }) =>
-      yanked !== true && (prerelease || !isPrerelease(version)) && (semVer2 || !needsSemVer2(facts)),
-  );
-  return sortByVersion(some, ({ version }) => version);
+function isShown({ version, facts, yanked }: PackageRecord, { prerelease, semVer2 }: Question): boolean {
+  return yanked !== true && (prerelease || !isPrerelease(version)) && (semVer2 || !needsSemVer2(facts));
 }
 
 interface Hit {
   readonly name: string;
-  readonly latest: PackageRecord;
-  readonly versions: readonly PackageRecord[];
+  /** Of the versions that are shown the one that was published last: what is looked at. */
+  readonly newest: PackageRecord;
 }
 
-function hitsFor(question: Question, view: View, isMeant: (latest: PackageRecord) => boolean): readonly Hit[] {
+/** Of most packages one version is looked at: all of them are ordered only for those that are answered. */
+function hitsFor(question: Question, view: View, isMeant: (newest: PackageRecord) => boolean): readonly Hit[] {
   const hits: Hit[] = [];
   for (const name of view.names()) {
-    const versions = shown(view.records(name), question);
-    const latest = versions.at(-1);
-    if (latest && isMeant(latest)) hits.push({ name, latest, versions });
+    const newest = view.records(name).findLast((record) => isShown(record, question));
+    if (newest && isMeant(newest)) hits.push({ name, newest });
   }
   return hits;
 }
@@ -107,7 +102,14 @@ const ofOneVersion = [
   'packageSize',
 ];
 
-function resultOf({ latest, versions }: Hit): Json {
+function resultOf(name: string, question: Question, view: View): readonly Json[] {
+  const some = view.records(name).filter((record) => isShown(record, question));
+  const versions = sortByVersion(some, ({ version }) => version);
+  const latest = versions.at(-1);
+  return latest ? [resultJson(latest, versions)] : [];
+}
+
+function resultJson(latest: PackageRecord, versions: readonly PackageRecord[]): Json {
   const { authors, ...entry } = entryOf(latest);
   return {
     ...Object.fromEntries(Object.entries(entry).filter(([field]) => !ofOneVersion.includes(field))),
@@ -130,7 +132,8 @@ export function renderSearch({ path }: Document, view: View): Body {
     ({ facts }) => terms.every((term) => matches(term, facts)) && (wanted === undefined || hasType(facts, wanted)),
   );
   const found = inOrder(hits, terms);
-  return jsonBody({ totalHits: found.length, data: found.slice(0, question.take).map(resultOf) });
+  const data = found.slice(0, question.take).flatMap(({ name }) => resultOf(name, question, view));
+  return jsonBody({ totalHits: found.length, data });
 }
 
 export function renderCompletions({ path }: Document, view: View): Body {
@@ -138,6 +141,6 @@ export function renderCompletions({ path }: Document, view: View): Body {
   const text = question.text.toLowerCase();
   const hits = hitsFor(question, view, ({ name }) => name.includes(text));
   const found = inOrder(hits, [{ field: '', text }]);
-  const ids = found.slice(0, question.take).map(({ name, latest }) => textOf(latest.facts.id) ?? name);
+  const ids = found.slice(0, question.take).map(({ name, newest }) => textOf(newest.facts.id) ?? name);
   return jsonBody({ totalHits: found.length, data: ids });
 }
