@@ -517,6 +517,14 @@ describe('a repository', () => {
     expect(await here.put(refused === release ? snapshot : release, jar)).toBe(201);
   });
 
+  it('that lets versions be replaced takes other bytes for them', async () => {
+    const here = hosted({}, fakeView({ overwrites: true }));
+    await deploy(here, '1.0');
+    expect(await here.put(release, otherJar)).toBe(201);
+    expect(here.view.bytes(release)).toEqual(otherJar);
+    expect(here.view.record('com.acme:lib', '1.0')?.files).toHaveLength(2);
+  });
+
   it('goes on to delete what it takes no longer', async () => {
     const before = hosted();
     await before.put(snapshot, jar);
