@@ -194,6 +194,8 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
       }
       if (news.length === 0) continue;
       for (const written of news.reverse()) {
+        // A layer is no news: the image that it belongs to comes after it.
+        if (written.change.action === 'upload') continue;
         const event = eventOf(written.change);
         if (hook.events.length > 0 && !hook.events.includes(event)) continue;
         save(deliveryOf(org, hook, repository, written, event));

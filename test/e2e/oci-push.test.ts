@@ -1,5 +1,6 @@
 /** Pushing images to a server: sessions, rights, mounts, and images beside those of an upstream. */
-import { request as httpRequest } from 'node:http';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
 import { sessionMs } from '../../src/store/uploads.ts';
@@ -368,6 +369,52 @@ describe('a repository', () => {
     expect(codeOf(await putManifest(send, 'app', 'v1', [layer], config))).toEqual([409, 'DENIED']);
     expect((await putManifest(send, 'app', 'latest', [layer], config)).status).toBe(201);
     expect((await send('/app/manifests/v1')).headers['docker-content-digest']).toBe(first);
+  });
+
+  it('takes no more than there is room for, and says so before it reads', async () => {
+    const small = { format: 'oci', sources: [{ hosted: true, maxSize: '4000B' }] };
+    const server = await started({ repositories: { small } });
+    const send = as(server, await server.token('alice'));
+    const at = '/v2/acme/small/app';
+    const whole = await send(`${at}/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes });
+    expect(codeOf(whole)).toEqual([413, 'DENIED']);
+    const start = await send(`${at}/blobs/uploads/`, { method: 'POST' });
+    const location = String(start.headers.location);
+    expect((await send(location, { method: 'PATCH', body: bytes.subarray(0, 3000) })).status).toBe(202);
+    const rest = { 'transfer-encoding': 'chunked' };
+    const ended = { method: 'PUT', headers: rest, body: bytes.subarray(3000) };
+    expect(codeOf(await send(`${location}?digest=${digest}`, ended))).toEqual([413, 'DENIED']);
+    expect((await send(location)).status).toBe(404);
+  });
+
+  it('tells others of images, not of each layer on its way', async () => {
+    const told: { readonly package: string; readonly versions: readonly string[] }[] = [];
+    const listener = createServer((req, res) => {
+      const pieces: Buffer[] = [];
+      req.on('data', (piece: Buffer) => pieces.push(piece));
+      req.on('end', () => {
+        told.push(JSON.parse(Buffer.concat(pieces).toString()));
+        res.writeHead(204).end();
+      });
+    });
+    await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done));
+    onTestFinished(() => void listener.close());
+    const { port } = listener.address() as AddressInfo;
+    const server = await started({ more: { webhooks: { hosts: ['127.0.0.1'] } } });
+    const made = await ask(`${server.root}/api/v1/orgs/acme/webhooks`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await server.token('adam')}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ url: `http://127.0.0.1:${port}/`, secret: 'a secret of sufficient length' }),
+    });
+    expect([made.status, made.text()]).toEqual([201, expect.any(String)]);
+    const send = as(server, await server.token('alice'));
+    const pushed = await image(send, 'app', '1');
+    await send('/app/manifests/1', { method: 'DELETE' });
+    await eventually('both are told', () => told.length === 2);
+    expect(told.map(({ package: name, versions }) => [name, versions])).toEqual([
+      ['app', [pushed, '1']],
+      ['app', ['1']],
+    ]);
   });
 
   it('without a place for them takes no images', async () => {

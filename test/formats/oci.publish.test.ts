@@ -273,6 +273,14 @@ describe('a tag', () => {
     await push('v1', image);
   });
 
+  it('is moved all the same where versions may be replaced', async () => {
+    const { blobs, push, get } = registry({ immutableTags: ['v*'] }, fakeView({ overwrites: true }));
+    await blobs('config', 'layer');
+    await push('v1', image);
+    await push('v1', other);
+    expect(Buffer.from((await get('manifests/v1')).body.bytes)).toEqual(bytesOf(other));
+  });
+
   it.each([
     [{ immutableTags: 'v*' }, 'immutableTags must be a list'],
     [{ immutableTags: [1] }, 'immutableTags must be a list'],
