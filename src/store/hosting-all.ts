@@ -4,6 +4,7 @@ import { publish } from '../core/events.ts';
 import type { Entry } from '../core/hosting.ts';
 import type { OpenJournal } from '../core/journal.ts';
 import { type Hosting, type OpenedHosting, openHosting } from './hosting.ts';
+import { lateHosting } from './hosting-late.ts';
 import { journalPrefix } from './layout.ts';
 import type { Objects } from './objects.ts';
 
@@ -14,17 +15,14 @@ export interface AllHostingParts {
   readonly clock?: () => number;
 }
 
-interface Opened {
-  readonly hosting: Promise<OpenedHosting>;
-  overwrites: boolean;
-}
-
 /** What could not be read is tried again after this time, when somebody needs to know. */
 const retryMs = 3_000;
 
 export class AllHosting {
   readonly #parts: AllHostingParts;
-  readonly #opened = new Map<string, Opened>();
+  readonly #opened = new Map<string, Promise<OpenedHosting>>();
+  /** Repositories whose versions may be replaced. */
+  readonly #overwrites = new Set<string>();
   readonly #loaded = new Map<string, OpenedHosting>();
   /** Nothing may go while there are any: nobody knows what they refer to. */
   readonly #unreadable = new Map<string, unknown>();
@@ -49,15 +47,16 @@ export class AllHosting {
   async open(): Promise<void> {
     this.#triedAt = this.#now();
     for (const repository of await journalsOf(this.#parts.objects)) {
-      if (!isOrganisation(repository)) await this.#open(repository).hosting.catch(() => {});
+      if (!isOrganisation(repository)) await this.#open(repository).catch(() => {});
     }
     this.#isListed = true;
   }
 
-  async hosting(repository: string, overwrites: boolean): Promise<Hosting> {
-    const opened = this.#open(repository);
-    opened.overwrites = overwrites;
-    return opened.hosting;
+  /** One that can't be read rejects only when it is used, and is tried again then. */
+  hosting(repository: string, overwrites: boolean): Promise<Hosting> {
+    if (overwrites) this.#overwrites.add(repository);
+    else this.#overwrites.delete(repository);
+    return this.#open(repository).catch((error) => lateHosting(error, () => this.#open(repository)));
   }
 
   /** What other processes published is known afterwards, also in repositories that are new. Rejects when something can't be read. */
@@ -88,10 +87,8 @@ export class AllHosting {
     return (this.#parts.clock ?? Date.now)();
   }
 
-  #open(repository: string): Opened {
-    const known = this.#opened.get(repository);
-    if (known) return known;
-    const opened: Opened = { hosting: this.#load(repository), overwrites: false };
+  #open(repository: string): Promise<OpenedHosting> {
+    const opened = this.#opened.get(repository) ?? this.#load(repository);
     this.#opened.set(repository, opened);
     return opened;
   }
@@ -101,7 +98,7 @@ export class AllHosting {
       const hosting = await openHosting({
         ...this.#parts,
         repository,
-        overwrites: () => this.#opened.get(repository)?.overwrites ?? false,
+        overwrites: () => this.#overwrites.has(repository),
       });
       this.#loaded.set(repository, hosting);
       this.#unreadable.delete(repository);

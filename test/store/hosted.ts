@@ -71,12 +71,16 @@ export async function publisher(store: Store, overwrites = false): Promise<Publi
     async publish(name, version, text = `${name} ${version}`, more = {}) {
       const file = await stage(text);
       const path = `${name}/${name}-${version}.tgz`;
-      return commit({
-        name,
-        put: [putOf(path, file)],
-        records: [{ version, facts: { version }, files: [path] }],
-        ...more,
-      });
+      try {
+        return await commit({
+          name,
+          put: [putOf(path, file)],
+          records: [{ version, facts: { version }, files: [path] }],
+          ...more,
+        });
+      } finally {
+        await stages.get(file)?.discard();
+      }
     },
   };
 }

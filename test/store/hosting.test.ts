@@ -512,13 +512,27 @@ test('while a journal can not be read nothing is evicted, and nothing is publish
   await realDisk.writeFile(file, '{');
   let now = Date.now();
   const store = await opened({ path, maxSizeBytes: 2500, clock: () => now });
-  await expect(store.hosting(repository, { overwrites: false })).rejects.toMatchObject({ code: 'storage_unavailable' });
+  // The server starts all the same, and serves what else there is.
+  const late = await publisher(store);
+  const refusal = {
+    code: 'storage_unavailable',
+    message: expect.stringContaining('Object 1 of the journal of acme/npm'),
+  };
+  await expect(late.hosting.ready()).rejects.toMatchObject(refusal);
+  await expect(late.publish('b', '1.0.0')).rejects.toMatchObject(refusal);
+  expect(late.hosting.isCurrent()).toBe(false);
+  for (const ask of ['has', 'sourceOf', 'revision'] as const) {
+    expect(() => late.hosting[ask]('a')).toThrow(/Object 1 of the journal/);
+  }
+  expect(() => late.hosting.view()).toThrow(/Object 1 of the journal/);
   await store.scanned();
   await store.blobs.add(Buffer.alloc(1000, 'a'));
   await expect(store.blobs.add(Buffer.alloc(1000, 'b'))).rejects.toMatchObject({ code: 'ENOSPC' });
   await realDisk.rm(file);
   await realDisk.writeFile(file, text);
-  await store.hosting(repository, { overwrites: false });
+  await late.hosting.ready();
+  expect(late.hosting.has('a')).toBe(true);
+  expect((await late.publish('b', '1.0.0')).changed).toBe(true);
   now += 10_000;
   await store.blobs.add(Buffer.alloc(1000, 'b'));
   expect(await store.blobs.bytes(digestOf(Buffer.from('x'.repeat(1000))))).toBeDefined();
