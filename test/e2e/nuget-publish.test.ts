@@ -229,7 +229,7 @@ describe('somebody who may not', () => {
       { who: ['user:rita'], may: ['read'], names: ['acme.*'] },
     ];
     const server = await hosted({ access });
-    await pushAll(server, [core, { id: 'Secret.Core', version: '1.0.0' }]);
+    await pushAll(server, [core, { id: 'Acme.Core.Extra', version: '1.0.0' }, { id: 'Secret.Core', version: '1.0.0' }]);
     const headers = basic(await server.token('rita'));
     const textOf = async (at: string) => (await ask(`${server.url}${at}`, { headers })).text();
     for (const at of [
@@ -241,7 +241,12 @@ describe('somebody who may not', () => {
     ]) {
       expect(await textOf(at)).not.toContain('Secret');
     }
-    expect(await textOf('/v3/search?q=core')).toContain('Acme.Core');
+    // A name that is searched for is a word like others.
+    for (const words of ['core', 'acme.core']) {
+      const { data } = JSON.parse(await textOf(`/v3/search?q=${words}`)) as { data: { id: string }[] };
+      expect(data.map(({ id }) => id)).toEqual(['Acme.Core', 'Acme.Core.Extra']);
+    }
+    expect(JSON.parse(await textOf('/v3/search?q=secret.core'))).toEqual({ totalHits: 0, data: [] });
     for (const at of [
       '/v3/flat/secret.core/index.json',
       '/v3/registration/secret.core/index.json',
