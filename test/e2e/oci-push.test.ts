@@ -72,6 +72,27 @@ async function image(send: Send, name: string, tag: string, mark = 'layer'): Pro
   return String(answer.headers['docker-content-digest']);
 }
 
+/** Has what several tests need; each has names of its own. */
+let shared: HostedServer;
+let alice: Send;
+
+beforeAll(async () => {
+  const sources = [{ hosted: true }];
+  shared = await startHosted({
+    format: 'oci',
+    repositories: {
+      more: { format: 'oci', sources },
+      small: { format: 'oci', sources, maxArtifactSize: '1000B' },
+      tight: { format: 'oci', sources: [{ hosted: true, maxSize: '4000B' }] },
+      fixed: { format: 'oci', sources, options: { immutableTags: ['v*'] } },
+    },
+    more: { hosts: { default: 'acme/packages' }, webhooks: { hosts: ['127.0.0.1'] } },
+  });
+  alice = as(shared, await shared.token('alice'));
+});
+
+afterAll(() => shared.close());
+
 describe('a session', () => {
   it('goes on after a restart', async () => {
     const server = await started();
@@ -102,9 +123,7 @@ describe('a session', () => {
   });
 
   it("is nobody else's, and of no other image or repository", async () => {
-    const server = await started({ repositories: { more: { format: 'oci', sources: [{ hosted: true }] } } });
-    const alice = as(server, await server.token('alice'));
-    const adam = as(server, await server.token('adam'));
+    const adam = as(shared, await shared.token('adam'));
     const location = await begin(alice);
     for (const [send, path] of [
       [adam, location],
@@ -117,15 +136,14 @@ describe('a session', () => {
       expect(codeOf(await send(path, { method: 'DELETE' }))).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
     }
     // Another token of the same person goes on with it.
-    expect((await as(server, await server.token('alice'))(location)).status).toBe(204);
+    expect((await as(shared, await shared.token('alice'))(location)).status).toBe(204);
   });
 
   it('keeps what came before the connection broke', async () => {
-    const server = await started();
-    const token = await server.token('alice');
-    const send = as(server, token);
+    const token = await shared.token('alice');
+    const send = as(shared, token);
     const location = await begin(send);
-    const outgoing = httpRequest(`${server.root}${location}`, {
+    const outgoing = httpRequest(`${shared.root}${location}`, {
       method: 'PATCH',
       headers: { authorization: `Bearer ${token}`, 'content-length': '5000' },
     });
@@ -147,10 +165,7 @@ describe('a session', () => {
   });
 
   it('of a file that is too long ends, before it is read if it says so', async () => {
-    const small = await started({
-      repositories: { small: { format: 'oci', sources: [{ hosted: true }], maxArtifactSize: '1000B' } },
-    });
-    const send = as(small, await small.token('alice'));
+    const send = alice;
     const start = await send('/v2/acme/small/app/blobs/uploads/', { method: 'POST' });
     const location = String(start.headers.location);
     expect(codeOf(await send(location, { method: 'PATCH', body: bytes }))).toEqual([413, 'SIZE_INVALID']);
@@ -164,16 +179,7 @@ describe('a session', () => {
 });
 
 describe('who may not push', () => {
-  let server: HostedServer;
-  let alice: Send;
-
-  beforeAll(async () => {
-    server = await startHosted({ format: 'oci' });
-    alice = as(server, await server.token('alice'));
-    await image(alice, 'app', '1');
-  });
-
-  afterAll(() => server.close());
+  beforeAll(() => image(alice, 'refused', '1'));
 
   it.each([
     ['shows nothing', undefined, 401, 'UNAUTHORIZED'],
@@ -187,18 +193,18 @@ describe('who may not push', () => {
       who === undefined || who === wrongToken
         ? who
         : who === 'expired'
-          ? await server.expiredToken()
-          : await server.token(who);
-    const send = as(server, token);
-    const location = await begin(alice);
+          ? await shared.expiredToken()
+          : await shared.token(who);
+    const send = as(shared, token);
+    const location = await begin(alice, 'refused');
     const tries: readonly [string, AskOptions][] = [
-      ['/app/blobs/uploads/', { method: 'POST' }],
-      [`/app/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes }],
+      ['/refused/blobs/uploads/', { method: 'POST' }],
+      [`/refused/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes }],
       [location, { method: 'PATCH', body: bytes }],
       [`${location}?digest=${digest}`, { method: 'PUT', body: bytes }],
-      ['/app/manifests/2', { method: 'PUT', body: '{}', headers: { 'content-type': manifestType } }],
-      ['/app/manifests/1', { method: 'DELETE' }],
-      [`/app/blobs/${digest}`, { method: 'DELETE' }],
+      ['/refused/manifests/2', { method: 'PUT', body: '{}', headers: { 'content-type': manifestType } }],
+      ['/refused/manifests/1', { method: 'DELETE' }],
+      [`/refused/blobs/${digest}`, { method: 'DELETE' }],
     ];
     for (const [path, options] of tries) {
       const answer = await send(path, options);
@@ -213,18 +219,18 @@ describe('who may not push', () => {
 
   it('may log in all the same, if it is anybody', async () => {
     const ping = async (token: string | undefined, path = '/v2/'): Promise<number> =>
-      (await as(server, token)(path)).status;
-    for (const who of ['alice', 'rita', 'nobody', 'olga']) expect(await ping(await server.token(who))).toBe(200);
-    for (const token of [undefined, wrongToken, await server.expiredToken()]) expect(await ping(token)).toBe(401);
+      (await as(shared, token)(path)).status;
+    for (const who of ['alice', 'rita', 'nobody', 'olga']) expect(await ping(await shared.token(who))).toBe(200);
+    for (const token of [undefined, wrongToken, await shared.expiredToken()]) expect(await ping(token)).toBe(401);
     // An address that names a repository tells strangers nothing of it.
-    expect(await ping(await server.token('olga'), '/v2/acme/packages/')).toBe(404);
-    expect(await ping(await server.token('alice'), '/v2/acme/packages/')).toBe(200);
+    expect(await ping(await shared.token('olga'), '/v2/acme/packages/')).toBe(404);
+    expect(await ping(await shared.token('alice'), '/v2/acme/packages/')).toBe(200);
   });
 
   it('all names may push some', async () => {
-    const send = as(server, await server.token('alice', { may: ['read', 'publish'], names: ['team/*'] }));
+    const send = as(shared, await shared.token('alice', { may: ['read', 'publish'], names: ['team/*'] }));
     await image(send, 'team/app', '1');
-    expect((await send('/app/blobs/uploads/', { method: 'POST' })).status).toBe(404);
+    expect((await send('/refused/blobs/uploads/', { method: 'POST' })).status).toBe(404);
     expect((await send('/team/app/manifests/1', { method: 'DELETE' })).status).toBe(403);
   });
 });
@@ -257,15 +263,15 @@ describe('a mount', () => {
   });
 
   it('takes nothing from another organisation', async () => {
-    const server = await started();
-    const olga = as(server, await server.token('olga'));
-    const pushed = await olga(`/v2/other/packages/base/blobs/uploads/?digest=${digest}`, {
+    const own = Buffer.from('of another organisation');
+    const secret = digestOf(own);
+    const olga = as(shared, await shared.token('olga'));
+    const pushed = await olga(`/v2/other/packages/base/blobs/uploads/?digest=${secret}`, {
       method: 'POST',
-      body: bytes,
+      body: own,
     });
     expect(pushed.status).toBe(201);
-    const alice = as(server, await server.token('alice'));
-    for (const query of [`?mount=${digest}&from=other/packages/base`, `?mount=${digest}`])
+    for (const query of [`?mount=${secret}&from=other/packages/base`, `?mount=${secret}`])
       await begin(alice, 'app', query);
   });
 });
@@ -361,8 +367,7 @@ describe('a repository', () => {
   });
 
   it('keeps tags that were said to stay', async () => {
-    const server = await started({ options: { immutableTags: ['v*'] } });
-    const send = as(server, await server.token('alice'));
+    const send: Send = (path, options) => alice(`/v2/acme/fixed${path}`, options);
     const first = await image(send, 'app', 'v1', 'first');
     const config = await blob(send, 'app', Buffer.from('{}'), 'application/vnd.oci.image.config.v1+json');
     const layer = await blob(send, 'app', Buffer.from('second'));
@@ -372,10 +377,8 @@ describe('a repository', () => {
   });
 
   it('takes no more than there is room for, and says so before it reads', async () => {
-    const small = { format: 'oci', sources: [{ hosted: true, maxSize: '4000B' }] };
-    const server = await started({ repositories: { small } });
-    const send = as(server, await server.token('alice'));
-    const at = '/v2/acme/small/app';
+    const send = alice;
+    const at = '/v2/acme/tight/app';
     const whole = await send(`${at}/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes });
     expect(codeOf(whole)).toEqual([413, 'DENIED']);
     const start = await send(`${at}/blobs/uploads/`, { method: 'POST' });
@@ -400,20 +403,18 @@ describe('a repository', () => {
     await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done));
     onTestFinished(() => void listener.close());
     const { port } = listener.address() as AddressInfo;
-    const server = await started({ more: { webhooks: { hosts: ['127.0.0.1'] } } });
-    const made = await ask(`${server.root}/api/v1/orgs/acme/webhooks`, {
+    const made = await ask(`${shared.root}/api/v1/orgs/acme/webhooks`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${await server.token('adam')}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${await shared.token('adam')}`, 'content-type': 'application/json' },
       body: JSON.stringify({ url: `http://127.0.0.1:${port}/`, secret: 'a secret of sufficient length' }),
     });
     expect([made.status, made.text()]).toEqual([201, expect.any(String)]);
-    const send = as(server, await server.token('alice'));
-    const pushed = await image(send, 'app', '1');
-    await send('/app/manifests/1', { method: 'DELETE' });
+    const pushed = await image(alice, 'app/told', '1');
+    await alice('/app/told/manifests/1', { method: 'DELETE' });
     await eventually('both are told', () => told.length === 2);
     expect(told.map(({ package: name, versions }) => [name, versions])).toEqual([
-      ['app', [pushed, '1']],
-      ['app', ['1']],
+      ['app/told', [pushed, '1']],
+      ['app/told', ['1']],
     ]);
   });
 
@@ -447,17 +448,16 @@ describe('a repository', () => {
   });
 
   it('is pushed to at every address that it has', async () => {
-    const server = await started({ more: { hosts: { default: 'acme/packages' } } });
     const headers = {
-      authorization: `Basic ${Buffer.from(`alice:${await server.token('alice')}`).toString('base64')}`,
+      authorization: `Basic ${Buffer.from(`alice:${await shared.token('alice')}`).toString('base64')}`,
     };
     for (const at of ['/acme/packages/v2', '/v2/acme/packages', '/v2']) {
-      const answer = await ask(`${server.root}${at}/team/app/blobs/uploads/`, { method: 'POST', headers });
+      const answer = await ask(`${shared.root}${at}/team/app/blobs/uploads/`, { method: 'POST', headers });
       expect([answer.status, answer.headers.location]).toEqual([
         202,
         expect.stringMatching(new RegExp(`^${at}/team/app/blobs/uploads/[0-9a-f-]{36}$`)),
       ]);
-      const url = `${server.root}${answer.headers.location}?digest=${digest}`;
+      const url = `${shared.root}${answer.headers.location}?digest=${digest}`;
       const done = await ask(url, { method: 'PUT', headers, body: bytes });
       expect([done.status, done.headers.location]).toEqual([201, `${at}/team/app/blobs/${digest}`]);
     }
