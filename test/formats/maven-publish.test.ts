@@ -4,6 +4,7 @@ import type { Digest } from '../../src/core/format.ts';
 import { Problem } from '../../src/core/problem.ts';
 import { format } from '../../src/formats/maven/index.ts';
 import { type Metadata, readMetadata } from '../../src/formats/maven/metadata.ts';
+import { setups } from '../../src/formats/maven/setup.ts';
 import { hashOf } from '../support/bytes.ts';
 import { ask, type FakeView, fakeView, type Performed, problemOf } from '../support/hosted-view.ts';
 import { artifactXml, groupXml, pomXml, snapshotXml } from './maven.samples.ts';
@@ -539,4 +540,12 @@ describe('a repository', () => {
 it('says what is wrong in the status line, since Maven before 3.9.11, Gradle and Ivy show nothing else', () => {
   const problem = new Problem('conflict', 'It is there already.');
   expect(format.problem(problem)).toMatchObject({ status: 409, reason: 'It is there already.' });
+});
+
+it('is what larder setup tells to deploy to, once there is a token', () => {
+  const maven = setups.find(({ client }) => client === 'maven');
+  const target = { url: 'https://larder.example/acme/maven', root: '', repository: '', namespaces: [], others: [] };
+  const line = expect.stringContaining('-DaltDeploymentRepository=larder::https://larder.example/acme/maven');
+  expect(maven?.notes?.({ ...target, tokenVariable: 'TOKEN' })).toContainEqual(line);
+  expect(maven?.notes?.(target)).not.toContainEqual(line);
 });

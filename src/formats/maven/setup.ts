@@ -33,6 +33,9 @@ function maven({ url, tokenVariable }: SetupTarget): SettingsFile[] {
 function mavenNotes(target: SetupTarget): string[] {
   return [
     'A mirror of one repository alone (<mirrorOf>central</mirrorOf>) goes before a mirror of all; take such ones out.',
+    ...(target.tokenVariable === undefined
+      ? []
+      : [`Mirrors are for reading. To publish there: mvn deploy -DaltDeploymentRepository=${id}::${target.url}`]),
     ...withoutTls(target),
   ];
 }
