@@ -7,7 +7,9 @@ import { fullVersionOf, isNumber, isPlatform, platformParts } from './version.ts
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export const maxSpecBytes = 2 * 1024 * 1024;
+/** Unpacked. Most of a long one is the list of files. */
+export const maxSpecBytes = 4 * 1024 * 1024;
+const lists = ['files', 'test_files', 'extra_rdoc_files'];
 /** Of the texts that are kept with every version. */
 const maxTextLength = 4000;
 const maxListed = 1000;
@@ -115,7 +117,7 @@ export function fullNameOf({ name, version, platform }: Pick<Specification, 'nam
 export function readSpec(bytes: Uint8Array): Specification {
   let read: unknown;
   try {
-    read = readRubyYaml(bytes, { sizeBytes: maxSpecBytes });
+    read = readRubyYaml(bytes, { leaveOut: lists });
   } catch (error) {
     return refuse(
       `its specification can't be read, because ${error instanceof Error ? error.message : 'it is broken'}`,
