@@ -4,11 +4,12 @@
  */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { issued } from '../support/certificate.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
+import { type Answer, ask } from '../support/http.ts';
 import {
   createProject,
   findProgram,
@@ -16,6 +17,7 @@ import {
   type ManagerId,
   managers,
   missing,
+  type Project,
   type Ran,
   run,
 } from './package-managers.ts';
@@ -230,48 +232,108 @@ describe.concurrent.each(only('yarn1', 'yarn4'))('$id', (manager) => {
   });
 });
 
-/** Answers each question once it is asked. */
-function runAnswering(
+/** Follows what the client writes: each time one of the texts has appeared, what stands for it is done, and what that gives is typed in. */
+function runFollowing(
+  manager: ManagerId,
   args: readonly string[],
-  { folder: cwd, home }: { folder: string; home: string },
-  answers: [string, string][],
+  { folder: cwd, home }: { readonly folder: string; readonly home: string },
+  steps: readonly (readonly [RegExp, (found: string) => string | undefined | Promise<undefined>])[],
 ): Promise<Ran> {
-  const file = findProgram('npm') ?? 'npm';
-  return new Promise((resolve) => {
+  const file = findProgram(manager) ?? manager;
+  const machineNpm = dirname(findProgram('npm') ?? '/usr/bin/npm');
+  const path = `${machineNpm}:/usr/local/bin:/usr/bin:/bin`;
+  const left = [...steps];
+  return new Promise((resolve, reject) => {
     const child = execFile(
       file,
       [...args],
-      { cwd, env: { PATH: `${join(file, '..')}:/usr/local/bin:/usr/bin:/bin`, HOME: home, ...env }, timeout: 60_000 },
+      { cwd, env: { PATH: path, HOME: home, ...env }, timeout: 120_000, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
-        resolve({ code: error ? Number(error.code) : 0, stdout, stderr, output: `${stdout}\n${stderr}` });
+        const exit = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ code: exit, stdout, stderr, output: `${stdout}\n${stderr}` });
       },
     );
     let seen = '';
+    const follow = async (text: string): Promise<void> => {
+      seen += text;
+      const [pattern, answer] = left[0] ?? [];
+      const found = pattern?.exec(seen);
+      if (!found || !answer) return;
+      left.shift();
+      seen = '';
+      const typed = await answer(found[0]);
+      if (typed !== undefined) child.stdin?.write(`${typed}\n`);
+    };
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (text: string) => {
-        seen += text;
-        const [question, answer] = answers[0] ?? [];
-        if (question === undefined || !seen.includes(question)) return;
-        answers.shift();
-        seen = '';
-        child.stdin?.write(`${answer}\n`);
+        follow(text).catch((error: unknown) => {
+          child.kill('SIGKILL');
+          reject(error);
+        });
       });
     }
   });
 }
 
-describe.skipIf(missing('npm') !== undefined)('signing in with npm', () => {
-  test('with a token for a password, and out', async () => {
-    const project = await createProject(folder.path, managers[0] as Manager, server.url, {});
-    const answers: [string, string][] = [
-      ['Username:', 'alice'],
-      ['Password:', tokens.alice ?? ''],
-    ];
-    const login = await runAnswering(['login', '--auth-type=legacy'], project, answers);
-    expect(login, login.output).toMatchObject({ code: 0 });
-    expect((await project.run('whoami')).stdout).toBe('alice\n');
-    const out = await project.run('logout');
-    expect(out, out.output).toMatchObject({ code: 0 });
-    expect((await project.run('whoami')).output).toContain('ENEEDAUTH');
+/** What somebody does in a browser: signs in with a token, and lets the client log in. */
+async function confirm(loginUrl: string, token: string): Promise<undefined> {
+  const cookies = new Map<string, string>();
+  const visit = async (url: string, form?: Readonly<Record<string, string>>): Promise<Answer> => {
+    const headers = {
+      cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; '),
+      ...(form ? { 'content-type': 'application/x-www-form-urlencoded' } : {}),
+    };
+    const sent = form ? { method: 'POST', body: new URLSearchParams(form).toString() } : {};
+    const answer = await ask(url, { headers, ...sent });
+    for (const line of answer.headers['set-cookie'] ?? []) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      cookies.set(name, value);
+    }
+    return answer;
+  };
+  const hidden = (page: Answer, name: string): string =>
+    new RegExp(`name="${name}" value="([^"]*)"`).exec(page.text())?.[1] ?? '';
+  const first = await visit(loginUrl);
+  const session = hidden(first, 'session');
+  const page = new URL(loginUrl);
+  const signedIn = await visit(`${page.origin}${page.pathname}`, {
+    key: hidden(first, 'key'),
+    session,
+    password: token,
+  });
+  expect(signedIn.status, signedIn.text()).toBe(303);
+  const asked = await visit(String(signedIn.headers.location));
+  const granted = await visit(`${page.origin}${page.pathname}/confirm`, {
+    key: hidden(asked, 'key'),
+    session: hidden(asked, 'session'),
+    answer: 'grant',
+  });
+  expect(granted.status, granted.text()).toBe(200);
+}
+
+describe.concurrent('signing in', () => {
+  async function signedInAndOut(manager: Manager, project: Project, login: Promise<Ran>): Promise<void> {
+    expectDone(await login);
+    expect(expectDone(await project.run('whoami'))).toContain('alice');
+    expectDone(await project.run('logout'));
+    expect((await project.run('whoami')).code, manager.id).not.toBe(0);
+  }
+
+  test.each(only('npm'))('with a token for a password: $id', async (manager) => {
+    const project = await createProject(folder.path, manager, server.url, {});
+    const login = runFollowing(manager.id, ['login', '--auth-type=legacy'], project, [
+      [/Username:/, () => 'alice'],
+      [/Password:/, () => tokens.alice],
+    ]);
+    await signedInAndOut(manager, project, login);
+  });
+
+  test.each(only('npm12', 'pnpm12'))('with a browser: $id', async (manager) => {
+    const project = await createProject(folder.path, manager, server.url, {});
+    const args = manager.id === 'pnpm12' ? ['login'] : ['login', '--auth-type=web', '--browser=false'];
+    const login = runFollowing(manager.id, args, project, [
+      [/https?:\/\/\S+\/ui\/login\?session=[\w-]{43}/, (url) => confirm(url, tokens.alice ?? '')],
+    ]);
+    await signedInAndOut(manager, project, login);
   });
 });
