@@ -9,7 +9,7 @@ import type { AccessRule, Action } from '../core/repository.ts';
 import { createAdministration, tokenFacts } from './administration.ts';
 import type { AccessChange } from './changes.ts';
 import { createCredentials, type NewOwnToken } from './credentials.ts';
-import { Identification } from './identification.ts';
+import { Identification, wrongPassword } from './identification.ts';
 import { anonymousPass } from './identify.ts';
 import { createIssuers } from './issuers.ts';
 import { Organisations } from './organisations.ts';
@@ -248,7 +248,11 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     login: (code) => logins.find(code),
     answer: (code, identity) =>
       logins.answer(code, identity && sealedOf(identity, identification.standingOf(identity).parent)),
-    identify: (user, secret, from) => identification.identify('', { kind: 'basic', user, secret }, from),
+    async identify(user, secret, from) {
+      const found = await identification.identify('', { kind: 'basic', user, secret }, from);
+      if (found.kind !== 'anonymous' || found.rejected !== undefined) return found;
+      return { ...found, rejected: wrongPassword(user) };
+    },
     async openSession(identity) {
       const sealed = sealedOf(identity, identification.standingOf(identity).parent);
       if (!sealed || sealed.kind === 'ci') throw new Problem('unauthorized', 'Only people sign in here.');

@@ -5,7 +5,7 @@ import type { Signature } from '../core/journal.ts';
 import { Problem } from '../core/problem.ts';
 import type { Action } from '../core/repository.ts';
 import type { Administration } from './access.ts';
-import type { Identification } from './identification.ts';
+import { type Identification, wrongPassword } from './identification.ts';
 import type { Organisations } from './organisations.ts';
 import { hashOfToken, isWellFormed, tokenPrefix } from './token.ts';
 import type { WebLogins } from './web-logins.ts';
@@ -73,10 +73,7 @@ export function createCredentials(parts: {
     // A person may type a token where a password is asked for.
     const found = await identification.identify(org, { kind: 'basic', user, secret: password });
     if (found.kind !== 'anonymous') return found;
-    throw new Problem(
-      'unauthorized',
-      found.rejected ?? `There is no user ${user.slice(0, 100)} with this password in ${org}.`,
-    );
+    throw new Problem('unauthorized', found.rejected ?? wrongPassword(user));
   }
 
   return {

@@ -93,7 +93,7 @@ export class Identification {
     if (isRight === undefined) return rejected('Too many passwords are being checked: try again in a moment.');
     if (!isRight) {
       for (const key of keys) this.#failures.failed(key);
-      return rejected(`The password of ${user} is another one.`);
+      return rejected(wrongPassword(user));
     }
     this.#failures.succeeded(who);
     this.#recent.add(who, password, kept);
@@ -207,6 +207,9 @@ export class Identification {
     return typeof at === 'string' ? at : undefined;
   }
 }
+
+/** The same for a user that there is not. */
+export const wrongPassword = (user: string): string => `There is no user ${user.slice(0, 100)} with this password.`;
 
 const rejected = (reason: string): Identity => ({ kind: 'anonymous', presented: true, rejected: reason });
 

@@ -33,8 +33,8 @@ const style = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
 header { padding: 1.25rem 1.5rem; font-weight: 600; letter-spacing: .01em; }
-main { max-width: 30rem; margin: 3vh auto 4rem; padding: 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem; }
-main.wide { max-width: 64rem; }
+main { width: min(30rem, 100% - 2rem); margin: 3vh auto 4rem; padding: 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem; }
+main.wide { width: min(64rem, 100% - 2rem); }
 h1 { margin: 0 0 .5rem; font-size: 1.4rem; line-height: 1.25; }
 h2 { margin: 2rem 0 .5rem; font-size: 1.1rem; }
 p { margin: .5rem 0; }
@@ -59,6 +59,14 @@ th, td { padding: .5rem .75rem .5rem 0; text-align: left; vertical-align: top; b
 td.free { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 th { color: var(--dim); font-weight: 600; }
 code { font: .93em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+@media (max-width: 48rem) {
+  main { padding: 1.25rem; }
+  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  tr { display: block; padding: .75rem 0; border-bottom: 1px solid var(--line); }
+  td { display: block; padding: .15rem 0; border: 0; white-space: normal; }
+  td[data-label]::before { content: attr(data-label) ": "; color: var(--dim); }
+  td form { margin-top: .5rem; }
+}
 .bar { display: flex; justify-content: space-between; align-items: baseline; gap: 1rem; flex-wrap: wrap; }
 `;
 

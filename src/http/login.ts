@@ -84,7 +84,7 @@ export function loginRoutes({ access, originOf, remoteOf }: LoginOptions): Route
     }
   }
 
-  async function showLogin(ctx: Context, code: string, error?: string): Promise<void> {
+  async function showLogin(ctx: Context, code: string, error?: string, user = ''): Promise<void> {
     const login = code === '' ? undefined : await people.login(code);
     if (code !== '' && login?.state !== 'open') throw overdue();
     answerPage(ctx, {
@@ -94,6 +94,7 @@ export function loginRoutes({ access, originOf, remoteOf }: LoginOptions): Route
         at: originOf(ctx),
         key: visitorKey(ctx),
         code,
+        user: user.slice(0, 100),
         ...(login ? { org: login.org } : {}),
         ...(people.issuer === undefined ? {} : { issuer: people.issuer }),
         ...(error === undefined ? {} : { error }),
@@ -152,7 +153,7 @@ export function loginRoutes({ access, originOf, remoteOf }: LoginOptions): Route
         remoteOf(ctx),
       );
       if (identity.kind !== 'user' && identity.kind !== 'service') {
-        await showLogin(ctx, code, identity.rejected ?? 'There is no user with this name and password.');
+        await showLogin(ctx, code, identity.rejected ?? '', form.get('user') ?? '');
         return;
       }
       setCookie(ctx, sessionCookie, await people.openSession(identity), 8 * 3600);
@@ -287,13 +288,15 @@ interface SignInFacts {
   readonly at: string;
   readonly key: string;
   readonly code: string;
+  /** As it was typed before. */
+  readonly user: string;
   /** Of the login that a client began. */
   readonly org?: string;
   readonly issuer?: string;
   readonly error?: string;
 }
 
-function signInForm({ at, key, code, org, issuer, error }: SignInFacts): Html {
+function signInForm({ at, key, code, user, org, issuer, error }: SignInFacts): Html {
   const hidden = html`<input type="hidden" name="key" value="${key}">
 ${code !== '' && html`<input type="hidden" name="session" value="${code}">`}`;
   return html`<h1>Sign in</h1>
@@ -308,7 +311,7 @@ ${
 <form method="post" action="${at}/ui/login">
 ${hidden}
 <label for="user">User name</label>
-<input id="user" name="user" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="100" ${code === '' && issuer === undefined && html`autofocus`}>
+<input id="user" name="user" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="100" value="${user}" ${code === '' && issuer === undefined && html`autofocus`}>
 <label for="password">Password or token</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <p class="dim">A token (<code>lrd_…</code>) needs no user name.</p>
@@ -345,11 +348,11 @@ function confirmForm({ at, key, code, org, identity }: ConfirmFacts): Html {
 <dt>May</dt><dd>${rights}</dd>
 <dt>Repositories</dt><dd>${token?.repositories?.join(', ') ?? 'all'}</dd>
 <dt>Packages</dt><dd>${token?.names?.join(', ') ?? 'all'}</dd>
-<dt>Ends</dt><dd>after 90 days, or when you revoke it</dd>
+<dt>Ends</dt><dd>after 90 days at the latest, or when you revoke it</dd>
 </dl>
 <div class="rows">
 ${form('refuse', 'Refuse', true)}
-${form('grant', 'Give it a token', false)}
+${form('grant', 'Allow it', false)}
 </div>`;
 }
 
@@ -366,9 +369,11 @@ function accountPage({ at, key, identity, teams, tokens }: AccountFacts): Html {
   const rows = tokens.map(
     ({ id, description, may, repositories, names, createdAt, expiresAt, lastUsedAt }) => html`<tr>
 <td class="free">${description ?? 'No description'}<br><code class="dim">${id}</code></td>
-<td>${may.length === 4 ? 'all' : may.join(', ')}</td>
-<td class="free">${[...(repositories ?? []), ...(names ?? [])].join(', ') || 'all'}</td>
-<td>${day(createdAt)}</td><td>${day(lastUsedAt)}</td><td>${day(expiresAt)}</td>
+<td data-label="May">${may.length === 4 ? 'all' : may.join(', ')}</td>
+<td class="free" data-label="For">${[...(repositories ?? []), ...(names ?? [])].join(', ') || 'all'}</td>
+<td data-label="Created">${day(createdAt)}</td>
+<td data-label="Last used">${day(lastUsedAt)}</td>
+<td data-label="Ends">${day(expiresAt)}</td>
 <td><form method="post" action="${at}/ui/account/revoke">
 <input type="hidden" name="key" value="${key}"><input type="hidden" name="id" value="${id}">
 <button class="quiet small" aria-label="Revoke token ${id}">Revoke</button></form></td>

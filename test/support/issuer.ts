@@ -81,9 +81,14 @@ export async function startIssuer({ clientId = 'larder', clientSecret, terse }: 
     const verifier = createHash('sha256')
       .update(form.get('code_verifier') ?? '')
       .digest('base64url');
-    const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret ?? ''}`).toString('base64')}`;
+    // As RFC 6749 (2.3.1) has it: both as in a form.
+    const basic = new URLSearchParams(
+      Buffer.from(authorization?.slice('Basic '.length) ?? '', 'base64')
+        .toString()
+        .replace(':', '='),
+    );
     const isClient =
-      clientSecret === undefined || form.get('client_secret') === clientSecret || authorization === basic;
+      clientSecret === undefined || form.get('client_secret') === clientSecret || basic.get(clientId) === clientSecret;
     const isRight =
       code !== undefined && isClient && code.challenge === verifier && code.redirectUri === form.get('redirect_uri');
     if (!isRight) return undefined;
