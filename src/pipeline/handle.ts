@@ -83,13 +83,14 @@ export async function handle(
   if (!isForAnybody(matched, request, identity)) refuseStrangers(context, repository, identity, request);
   if (matched instanceof Problem) throw matched;
   const { route, intent, call } = matched;
+  const inside = narrowed(repository, request.namespace);
   noted(route.id);
   const about = aboutOf(intent);
   const { name } = about;
   if (intent.kind === 'change' || intent.kind === 'upload') hostingFor(context, repository);
   authorise(context, repository, identity, intent, name, request);
   const reader = access.readerOf(identity);
-  const asked = readable(narrowed(repository, request.namespace), name, reader);
+  const asked = readable(inside, name, reader);
   const stamp = stampOf(repository.sources, about);
   const plain = await challenged(repository, request, identity, intent, () =>
     run({ context, repository: asked, whole: repository, request, identity, call }, intent),
