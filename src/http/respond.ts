@@ -129,7 +129,8 @@ async function respondBytes(
 ): Promise<void> {
   const part = ranges ? partOf(req, answer, bytes.byteLength) : undefined;
   const status = ranges ? setPart(headers, part, bytes.byteLength) : answer.status;
-  headers['content-length'] ??= String(bytes.byteLength);
+  // What has no content has no length of it either (RFC 9110, 8.6).
+  if (answer.status !== 204) headers['content-length'] ??= String(bytes.byteLength);
   res.writeHead(status === 200 ? answer.status : status, headers);
   tally.firstByteAt = performance.now();
   if (req.method === 'HEAD') {
