@@ -96,7 +96,7 @@ export class DiskObjects implements Objects {
     if (!held) return undefined;
     return {
       restore: async () => {
-        if (await this.#link(file, target)) await this.settle(name);
+        if (!this.existsNow(name) && (await this.#link(file, target))) await this.settle(name);
       },
       release: () => this.#disk.unlink(file).catch(leftOver),
     };

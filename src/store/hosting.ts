@@ -240,7 +240,13 @@ class HeldBytes {
 
   /** Somebody who did not know that they are wanted may have taken them away. */
   async restore(): Promise<void> {
-    for (const hold of this.#held.values()) await hold?.restore();
+    try {
+      for (const hold of this.#held.values()) await hold?.restore();
+    } catch (cause) {
+      const message =
+        'This may have happened, but the storage failed before it could be confirmed. Look, and do the same again if it is missing or incomplete.';
+      throw new Problem('storage_unavailable', message, { cause });
+    }
   }
 
   async release(): Promise<void> {
@@ -265,14 +271,26 @@ class HeldBytes {
     return (await this.#objects.facts(nameOf(digest)))?.sizeBytes === size;
   }
 
+  /** `undefined`: there are no such bytes. Otherwise they survive a power failure, name and all. */
+  async #hold(name: string): Promise<Hold | undefined> {
+    let hold: Hold | undefined;
+    try {
+      hold = await this.#objects.hold(name);
+      if (hold) await this.#objects.settle(name);
+      return hold;
+    } catch (cause) {
+      await hold?.release();
+      const message = 'Nothing was changed: the storage fails to write. Try again later; the log says more.';
+      throw new Problem('storage_unavailable', message, { cause });
+    }
+  }
+
   async #land({ path, digest, file }: Bytes): Promise<Hold> {
     const name = nameOf(digest);
     for (let attempt = 0; attempt < (file ? landings : 1); attempt += 1) {
       if (file) await this.#request.land(file);
-      const hold = await this.#objects.hold(name);
-      if (!hold) continue;
-      await this.#objects.settle(name);
-      return hold;
+      const hold = await this.#hold(name);
+      if (hold) return hold;
     }
     throw new Problem('storage_unavailable', `The bytes of ${path} are not where they should be. Run larder verify.`);
   }

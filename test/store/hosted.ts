@@ -40,8 +40,8 @@ export async function publisher(store: Store, overwrites = false): Promise<Publi
     const [digest] = file.digests;
     const staged = stages.get(file);
     if (!digest || !staged) throw new Error('not staged here');
-    stages.delete(file);
     await staged.commit(digest);
+    stages.delete(file);
   }
 
   const commit: Publisher['commit'] = async (decide, more = {}) => {

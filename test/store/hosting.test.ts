@@ -6,6 +6,7 @@ import type { ChangeSet } from '../../src/core/hosting.ts';
 import { disk as realDisk } from '../../src/store/disk.ts';
 import type { Effect } from '../../src/store/hosting.ts';
 import { blobName, journalObjectName, sha256Hex } from '../../src/store/layout.ts';
+import { faults, faultyDisk } from '../support/faulty-disk.ts';
 import { type Publisher, publisher, putOf, reply, repository, signature } from './hosted.ts';
 import { collected, diskWith, folder, opened } from './opened.ts';
 
@@ -536,6 +537,38 @@ test('while a journal can not be read nothing is evicted, and nothing is publish
   now += 10_000;
   await store.blobs.add(Buffer.alloc(1000, 'b'));
   expect(await store.blobs.bytes(digestOf(Buffer.from('x'.repeat(1000))))).toBeDefined();
+});
+
+describe('whatever disk operation fails while something is published', () => {
+  const kinds = Object.entries(faults).filter(([, fault]) => fault.code !== undefined);
+
+  // Every third one is enough to see something break.
+  test.each(kinds.map((kind, first) => [...kind, first + 1] as const))('%s', async (_, fault, first) => {
+    let failed = 0;
+    for (let at = first; ; at += 3) {
+      let armed = false;
+      const disk = faultyDisk(at, fault, () => armed);
+      const store = await opened({ disk });
+      const one = await publisher(store);
+      armed = true;
+      const outcome = await one.publish('a', '1', 'text').then(
+        () => 'acknowledged',
+        (error) => (/may have happened/.test(error.message) ? 'unclear' : 'refused'),
+      );
+      disk.heal();
+      await store.close();
+      const again = await opened({ path: store.path });
+      const other = await publisher(again);
+      if (outcome !== 'unclear') expect(other.hosting.has('a'), disk.failed).toBe(outcome === 'acknowledged');
+      const entry = other.hosting.view().entry('a/a-1.tgz');
+      if (entry) expect((await again.blobs.bytes(entry.digest))?.toString()).toBe('text');
+      await other.publish('a', '1', 'text');
+      await again.close();
+      if (disk.failed === undefined) break;
+      failed += 1;
+    }
+    expect(failed).toBeGreaterThan(5);
+  });
 });
 
 test('a change of several packages at one moment is written at once, and one path goes to one of them', async () => {
