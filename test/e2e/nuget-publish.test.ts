@@ -167,6 +167,36 @@ describe('a push', () => {
   });
 });
 
+describe('pushes at once', () => {
+  it('of one version are one push and conflicts', async () => {
+    const server = await hosted();
+    const password = await server.token('alice');
+    const builds = Array.from({ length: 8 }, (_, at) => packageOf({ ...core, library: Buffer.from(`MZ build ${at}`) }));
+    const said = await Promise.all(builds.map((bytes) => push(sourceOf(server), bytes, { password })));
+    expect(said.filter(({ ok }) => ok)).toHaveLength(1);
+    for (const { ok, lines } of said) if (!ok) expect(lines.at(-1)).toMatch(/: 409 \(Acme\.Core 1\.0\.0 is published/);
+    const { packages } = await restore(sourceOf(server), [{ id: 'acme.core', range: '1.0.0' }], { token: password });
+    const won = builds[said.findIndex(({ ok }) => ok)] ?? Buffer.alloc(0);
+    expect(packages['acme.core']).toBe(`1.0.0 ${sha512Of(won)}`);
+  });
+
+  it('of many versions are all there, in every list', async () => {
+    const server = await hosted();
+    const versions = Array.from({ length: 20 }, (_, at) => `1.${at}.0`);
+    const password = await server.token('alice');
+    const said = await Promise.all(
+      versions.map((version) => push(sourceOf(server), packageOf({ id: 'Acme.Core', version }), { password })),
+    );
+    expect(said.filter(({ ok }) => !ok)).toEqual([]);
+    const headers = basic(password);
+    const json = async (at: string) => (await ask(`${server.url}${at}`, { headers })).json() as Record<string, unknown>;
+    expect(await json('/v3/flat/acme.core/index.json')).toEqual({ versions });
+    const { items } = (await json('/v3/registration-semver2/acme.core/index.json')) as { items: { count: number }[] };
+    expect(items.map(({ count }) => count)).toEqual([20]);
+    expect(await json('/v3/search?q=acme')).toMatchObject({ totalHits: 1, data: [{ version: '1.19.0' }] });
+  });
+});
+
 describe('somebody who may not', () => {
   type Key = (server: HostedServer) => Promise<string>;
   const expired: Key = (server) => server.expiredToken();
@@ -318,6 +348,36 @@ describe('beside an upstream', () => {
     expect(list.json()).toEqual({ versions: ['1.0.0', '9.0.0'] });
     const { packages } = await restore(sourceOf(server), [{ id: 'Acme.Core', range: '1.0.0' }], { token });
     expect(packages['acme.core']).toBe(`1.0.0 ${sha512Of(packageOf({ ...core, library: Buffer.from('MZ ours') }))}`);
+  });
+
+  it('is itself an upstream like others, with dates and digests', async () => {
+    const first = await hosted({
+      access: [
+        { who: ['everyone'], may: ['read'] },
+        { who: ['user:alice'], may: ['publish', 'delete'] },
+      ],
+    });
+    await pushAll(first, [core, { id: 'Acme.Core', version: '1.1.0' }]);
+    expect((await remove(sourceOf(first), 'Acme.Core', '1.1.0', { apiKey: await first.token('alice') })).ok).toBe(true);
+    const second = await hosted({
+      upstreams: { first: { url: `${first.url}/v3`, format: 'nuget', hosts: ['localhost', '127.0.0.1'], retries: 0 } },
+      sources: [{ remote: 'first' }],
+      access: [{ who: ['everyone'], may: ['read'] }],
+    });
+    const { packages } = await restore(sourceOf(second), [{ id: 'Acme.Core', range: '[1.0.0, )' }]);
+    expect(packages).toEqual({ 'acme.core': `1.0.0 ${sha512Of(packageOf(core))}` });
+    const registrations = await Promise.all(
+      [first, second].map(async ({ url }) =>
+        (await ask(`${url}/v3/registration-semver2/acme.core/index.json`)).text().replaceAll(url, ''),
+      ),
+    );
+    expect(registrations[1]).toBe(registrations[0]);
+    expect(registrations[0]).toContain('"listed":false');
+    expect((await ask(sourceOf(second))).text()).not.toContain('PackagePublish');
+    expect((await ask(`${second.url}/v3/search?q=acme.core`)).json()).toMatchObject({
+      totalHits: 1,
+      data: [{ id: 'Acme.Core', version: '1.0.0' }],
+    });
   });
 
   it('says that nothing can be published where nothing is hosted', async () => {
