@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { digestOf, hexOf } from '../../src/core/digest.ts';
 import type { Journal, Written } from '../../src/core/journal.ts';
 import { type Disk, disk as realDisk } from '../../src/store/disk.ts';
 import { DiskObjects } from '../../src/store/disk-objects.ts';
@@ -340,9 +341,18 @@ describe('checkpoints', () => {
     ['empty', () => ''],
     ['full of zeros', (text) => '\0'.repeat(text.length)],
     ['changed', (text) => text.replace('"17"', '"71"')],
-    ['of another version', (text) => text.replace('"v":1', '"v":2')],
-    ['of another journal', (text) => text.replace(name, 'acme/gem')],
+    ['of another version', (text) => signed(text.replace('"v":1', '"v":2'))],
+    ['of another journal', (text) => signed(text.replace(name, 'acme/gem'))],
+    ['of another number', (text) => signed(text.replace('"number":40', '"number":41'))],
   ];
+
+  /** With the digest that it ought to have. */
+  function signed(text: string): string {
+    const footerAt = text.lastIndexOf('\n', text.length - 2) + 1;
+    const body = text.slice(0, footerAt);
+    const footer = { ...JSON.parse(text.slice(footerAt)), sha256: hexOf(digestOf(Buffer.from(body))) };
+    return `${body}${JSON.stringify(footer)}\n`;
+  }
 
   test.each(damages)('that are %s are not believed: the one before is', async (_, damage) => {
     const one = await written(45);
