@@ -142,7 +142,12 @@ export const publishSamples: readonly PublishSample[] = [
   {
     title: 'the prefix of a plugin',
     before: [{ path: '/com/acme/build/x-maven-plugin/1/x-maven-plugin-1.pom', body: pomXml('com.acme.build:x:1') }],
-    request: { path: '/com/acme/build/maven-metadata.xml', body: groupXml([['x', 'x-maven-plugin']]).toString().trimEnd() },
+    request: {
+      path: '/com/acme/build/maven-metadata.xml',
+      body: groupXml([['x', 'x-maven-plugin']])
+        .toString()
+        .trimEnd(),
+    },
     files: {},
     documents: ['/com/acme/build/maven-metadata.xml'],
     undo: [{ method: 'DELETE', path: '/com/acme/build/maven-metadata.xml' }],
