@@ -116,6 +116,24 @@ describe('a form', () => {
     }
     await expect(readAll(body())).rejects.toBe(gone);
   });
+
+  it('whose sender goes away while a file is read ends that file with the error', async () => {
+    const gone = new Error('gone');
+    const begun = Promise.withResolvers<void>();
+    async function* body(): AsyncIterable<Uint8Array> {
+      yield Buffer.from(`--edge\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n${'x'.repeat(100)}`);
+      await begun.promise;
+      throw gone;
+    }
+    for await (const { bytes } of parts(contentType, body())) {
+      const reading = (async () => {
+        for await (const _chunk of bytes) begun.resolve();
+      })();
+      await expect(reading).rejects.toBe(gone);
+      return;
+    }
+    expect.unreachable();
+  });
 });
 
 describe('parts', () => {
@@ -151,17 +169,21 @@ describe('parts', () => {
     expect(size).toBe(1000 * 64 * 1024);
   });
 
-  it('may be left in the middle', async () => {
+  it('may be left in the middle, and then no more is taken', async () => {
     let isClosed = false;
     async function* body(): AsyncIterable<Uint8Array> {
       try {
-        yield form.subarray(0, form.length - 20);
-        yield form.subarray(form.length - 20);
+        yield Buffer.from('--edge\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n');
+        for (let chunk = 0; chunk < 1000; chunk++) yield Buffer.alloc(1024);
+        expect.unreachable();
       } finally {
         isClosed = true;
       }
     }
-    for await (const part of parts(contentType, body())) if (part.name === 'version') break;
+    for await (const { bytes } of parts(contentType, body())) {
+      for await (const _chunk of bytes) break;
+      break;
+    }
     await expect.poll(() => isClosed).toBe(true);
   });
 });

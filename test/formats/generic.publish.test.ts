@@ -53,7 +53,7 @@ describe('a file that is put', () => {
     await put(view, '/a', 'hello');
     const { body } = await put(view, '/a', 'hello');
     expect(body.status).toBe(200);
-    expect(await problemOf(put(view, '/a', 'other'))).toBe('conflict');
+    await expect(put(view, '/a', 'other')).rejects.toThrow('files stay as they are');
     expect(await textAt(view, '/a')).toBe('hello');
   });
 

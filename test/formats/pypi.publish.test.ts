@@ -8,6 +8,7 @@ import { compareVersions, isPrerelease, isVersion } from '../../src/formats/pypi
 import { ask, type FakeView, fakeView, type HostedRequest, problemOf } from '../support/hosted-view.ts';
 import { type BuiltFile, metadataOf, sourceOf, wheelOf } from '../support/pypi-packages.ts';
 import { attestationOf, hexOf, type UploadOptions, uploadOf } from '../support/pypi-uploads.ts';
+import { tarArchive } from '../support/tarball.ts';
 
 const made = { name: 'Acme.Lib', version: '1.0', requires: ['other>=1'], requiresPython: '>=3.6' };
 const wheel = wheelOf(made);
@@ -252,6 +253,7 @@ describe('attestations', () => {
     ['of another version', JSON.stringify([{ ...attestationOf(wheel), version: 2 }])],
     ['without an envelope', JSON.stringify([{ ...attestationOf(wheel), envelope: 1 }])],
     ['about another file', JSON.stringify([attestationOf(source)])],
+    ['about the bytes by another name', JSON.stringify([attestationOf({ ...wheel, filename: source.filename })])],
     ['about other bytes', JSON.stringify([attestationOf({ ...source, filename: wheel.filename })])],
     ['too many', JSON.stringify(Array.from({ length: 30 }, () => attestationOf(wheel)))],
   ])('that are %s are refused', async (_name, attestations) => {
@@ -303,6 +305,14 @@ describe('what is refused', () => {
       'a source distribution that is not packed',
       'invalid_package',
       uploadOf({ ...source, bytes: Buffer.from('hello') }),
+    ],
+    [
+      'a source distribution that says twice what it is',
+      'invalid_package',
+      uploadOf({
+        ...source,
+        bytes: gzipSync(tarArchive({ 'a/PKG-INFO': source.metadata, 'b/PKG-INFO': source.metadata })),
+      }),
     ],
     ['a signature that is none', 'invalid_package', uploadOf(wheel, { signature: 'yes' })],
     ['another action', 'bad_request', uploadOf(wheel, { fields: { ':action': 'submit' } })],
