@@ -7,8 +7,9 @@ import { disk as realDisk } from '../../src/store/disk.ts';
 import type { Effect } from '../../src/store/hosting.ts';
 import { blobName, journalObjectName, sha256Hex } from '../../src/store/layout.ts';
 import { faults, faultyDisk } from '../support/faulty-disk.ts';
+import { eventually } from '../support/wait.ts';
 import { type Publisher, publisher, putOf, reply, repository, signature } from './hosted.ts';
-import { collected, diskWith, folder, opened } from './opened.ts';
+import { collected, diskWith, fileOperations, folder, opened } from './opened.ts';
 
 function blobFile(path: string, text: string): string {
   return join(path, blobName(sha256Hex(digestOf(Buffer.from(text))) ?? ''));
@@ -571,16 +572,44 @@ describe('whatever disk operation fails while something is published', () => {
   });
 });
 
-test('a change of several packages at one moment is written at once, and one path goes to one of them', async () => {
-  const one = await fresh();
-  await Promise.all(['a', 'b', 'c', 'd'].map((name) => one.publish(name, '1.0.0')));
-  expect(objects(one.path)).toBeLessThan(4);
-  expect(one.hosting.usage()).toMatchObject({ packages: 4 });
-  const results = await Promise.allSettled(
-    ['e', 'f'].map(async (name) => one.commit({ name, put: [putOf('shared', await one.stage(name))] })),
-  );
-  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-  expect(told(one)).toEqual(told(await publisher(await opened({ path: one.path }))));
+test('changes of several packages that wait are written at once, and one path goes to one of them', async () => {
+  let isHeld = false;
+  let letGo = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  let ready = 0;
+  const disk = diskWith({
+    async link(from, to) {
+      if (isHeld && to.includes('/journal/')) await gate;
+      await realDisk.link(from, to);
+    },
+    async open(path, flags, mode) {
+      const file = await realDisk.open(path, flags, mode);
+      const close = () => file.close().finally(() => (ready += isHeld && path.includes('/blobs/') ? 1 : 0));
+      return { ...fileOperations(file), close };
+    },
+  });
+  const store = await opened({ disk });
+  const one = await publisher(store);
+  await one.publish('a', '1.0.0');
+  isHeld = true;
+  const copy = (name: string, path: string) =>
+    one.commit({ name, put: [putOf(path, { from: 'a/a-1.0.0.tgz' })] }).then(({ number }) => number);
+  const first = copy('b', 'b/x');
+  await eventually('the first one has its bytes', () => ready === 1);
+  const others = [copy('c', 'shared'), copy('d', 'd/x'), copy('e', 'shared'), copy('f', 'f/x')];
+  // After its folder is synced nothing is between a change and the queue.
+  await eventually('the others have theirs', () => ready === 5);
+  await new Promise(setImmediate);
+  letGo();
+  expect(await first).toBe(2);
+  const results = await Promise.allSettled(others);
+  expect(results.filter(({ status }) => status === 'rejected')).toMatchObject([
+    { reason: { code: 'conflict', message: expect.stringMatching('at the same path at this moment. Try again.') } },
+  ]);
+  expect(results.map((result) => 'value' in result && result.value).toSorted()).toEqual([3, 3, 3, false]);
+  expect(told(one)).toEqual(told(await publisher(await opened({ path: store.path }))));
 });
 
 test('who judges sees the bytes of those who are written at the same moment', async () => {
