@@ -149,7 +149,7 @@ describe.skipIf(noNuget)('nuget 2.8', () => {
   /** It is asked for a password as soon as it looks at the source, and prints nothing of what the answer says. */
   const asked = 'Cannot prompt for input in non-interactive mode.';
 
-  test.each<[string, () => Promise<string>, string]>([
+  test.concurrent.each<[string, () => Promise<string>, string]>([
     ['a wrong key', async () => wrongToken, asked],
     ['an expired key', () => hosted.expiredToken(), asked],
     ['a key of another organisation', () => hosted.token('olga'), 'There is no repository acme/packages here.'],
@@ -166,12 +166,13 @@ describe.skipIf(noNuget)('nuget 2.8', () => {
     expect(said(ran)).toContain(expected);
   });
 
-  test.each<[string, () => Promise<string | undefined>]>([
+  test.concurrent.each<[string, () => Promise<string | undefined>]>([
     ['no password', async () => undefined],
     ['a wrong password', async () => wrongToken],
     ['an expired password', () => hosted.expiredToken('rita')],
   ])('installs nothing with %s', async (_what, password) => {
     const ran = await nuget(await machine(await password()), 'install', 'Acme.Tools');
     expect(ran.code).not.toBe(0);
+    expect(said(ran)).toContain(asked);
   });
 });
