@@ -10,7 +10,7 @@ import type { Credentials, DocumentType, Origin } from '../../src/core/format.ts
 import { Problem } from '../../src/core/problem.ts';
 import { compileRoutes } from '../../src/core/route.ts';
 import { format } from '../../src/formats/rubygems/index.ts';
-import { canonicalNumber, compareNumbers } from '../../src/formats/rubygems/version.ts';
+import { compareParts, partsOf, spellingsOf } from '../../src/formats/rubygems/version.ts';
 import { base } from '../conformance/format.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { type GemContents, gemFile, gemForm, gemSpecification } from '../support/gem-file.ts';
@@ -460,10 +460,21 @@ describe('versions', () => {
     const theirs = JSON.parse(
       execFileSync('ruby', ['-rrubygems', '-e', script], { input: JSON.stringify(pairs) }).toString(),
     );
-    expect(pairs.map(([one = '', other = '']) => Math.sign(compareNumbers(one, other)))).toEqual(theirs);
-    for (const [index, [one = '', other = '']] of pairs.entries()) {
-      expect(canonicalNumber(one) === canonicalNumber(other), `${one} ${other}`).toBe(theirs[index] === 0);
-    }
+    expect(pairs.map(([one = '', other = '']) => Math.sign(compareParts(partsOf(one), partsOf(other))))).toEqual(
+      theirs,
+    );
+  });
+
+  it.each([
+    ['1.0', '1'],
+    ['1', '1.0.0'],
+    ['0.0', '0'],
+    ['1.0.0.rc1', '1.rc1'],
+    ['1.10', '1.10.0.0'],
+  ])('%s is among the spellings of %s, and none of them is another version', (one, other) => {
+    expect(spellingsOf(other)).toContain(one);
+    expect(spellingsOf(one)).toContain(other);
+    for (const spelling of spellingsOf(one)) expect(compareParts(partsOf(spelling), partsOf(one)), spelling).toBe(0);
   });
 });
 

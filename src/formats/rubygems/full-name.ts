@@ -2,7 +2,7 @@
 import type { Document, DocumentType, Heard, Link, Step } from '../../core/format.ts';
 import { findLine, type Line, linkOf, readLine } from './info.ts';
 import { readingsOf } from './name.ts';
-import { releasesOf } from './release.ts';
+import { lineOf, releasesOf } from './release.ts';
 import { bufferOf, textBody, textType } from './text.ts';
 
 /** The name on a line of its own, and below it the line of its page. */
@@ -44,7 +44,7 @@ export const fullName: DocumentType<FullName> = {
   render({ path, name = '' }, view) {
     const full = path.slice(prefix.length);
     const found = releasesOf(view, name).find((one) => !one.isYanked && `${name}-${one.fullVersion}` === full);
-    return found && textBody(`${name}\n${found.line}\n`);
+    return found && textBody(`${name}\n${lineOf(found)}\n`);
   },
   links: ({ name, line }): Link[] => [linkOf(name, line)],
   encode: ({ name, line }) => textBody(`${name}\n${line.text}\n`),

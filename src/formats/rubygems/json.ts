@@ -2,7 +2,7 @@
 
 import type { Requirement } from '../../codecs/gem-marshal.ts';
 import type { Body, DocumentType, Link } from '../../core/format.ts';
-import { clausesOf, highestFirst, newestOf, type Release, releasesOf } from './release.ts';
+import { clausesOf, type GemFacts, highestFirst, newestOf, type Release, releasesOf } from './release.ts';
 import { bufferOf } from './text.ts';
 import { isPrereleaseNumber } from './version.ts';
 
@@ -27,14 +27,15 @@ function fullVersion({ number, version, platform }: Fields): string {
 
 const clauseText = (requirement: Requirement): string => clausesOf(requirement).join(', ');
 
-function needsOf({ facts }: Release, wanted: 'runtime' | 'development'): readonly Fields[] {
+function needsOf(facts: GemFacts, wanted: 'runtime' | 'development'): readonly Fields[] {
   const needed = facts.dependencies.filter(({ type }) => type === wanted);
   return needed.map(({ name, requirement }) => ({ name, requirements: clauseText(requirement) }));
 }
 
 /** One version as rubygems.org describes it; nothing that would be about somebody's site or count its downloads. */
 export function factsAbout(release: Release): Fields {
-  const { name, facts, publishedAt } = release;
+  const { name, publishedAt } = release;
+  const facts = release.facts();
   const { metadata } = facts;
   return {
     name,
@@ -57,12 +58,13 @@ export function factsAbout(release: Release): Fields {
     bug_tracker_uri: metadata.bug_tracker_uri ?? null,
     changelog_uri: metadata.changelog_uri ?? null,
     funding_uri: metadata.funding_uri ?? null,
-    dependencies: { development: needsOf(release, 'development'), runtime: needsOf(release, 'runtime') },
+    dependencies: { development: needsOf(facts, 'development'), runtime: needsOf(facts, 'runtime') },
   };
 }
 
 /** As it is in the list of a gem's versions. */
-function versionFields({ facts, publishedAt }: Release): Fields {
+function versionFields({ publishedAt, ...release }: Release): Fields {
+  const facts = release.facts();
   return {
     authors: facts.authors.join(', '),
     built_at: `${facts.date}T00:00:00.000Z`,

@@ -5,6 +5,11 @@ export function isName(text: string): boolean {
   return text.length <= 255 && /^[A-Za-z0-9._-]+$/.test(text) && !/^\.+$/.test(text);
 }
 
+/** Where a gem is, by its full name. */
+export function gemPath(full: string): string {
+  return `gems/${full}.gem`;
+}
+
 /** One reading of `{name}-{version}[-{platform}]`. */
 export interface Reading {
   readonly name: string;

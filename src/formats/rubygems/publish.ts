@@ -6,20 +6,16 @@ import { readAll } from '../../codecs/tar.ts';
 import type { Body, Call, Change, ChangeSet, Decide, Desk, Put, StagedFile, View } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 import { gemspecPath } from './gemspec.ts';
-import { isName } from './name.ts';
+import { gemPath, isName } from './name.ts';
 import { readGem } from './package.ts';
-import { factsOf, releasesOf } from './release.ts';
+import { factsOf } from './release.ts';
 import { fullNameOf } from './spec.ts';
 import { textBody } from './text.ts';
-import { canonicalNumber, fullVersionOf } from './version.ts';
+import { fullVersionOf, spellingsOf } from './version.ts';
 
 const maxFormBytes = 64 * 1024;
 const maxAttestationsBytes = 4 * 1024 * 1024;
 const octets = 'application/octet-stream';
-
-export function gemPath(full: string): string {
-  return `gems/${full}.gem`;
-}
 
 export function attestationsPath(full: string): string {
   return `api/v1/attestations/${full}.json`;
@@ -89,18 +85,14 @@ function sourceOf({ metadata, homepage }: Specification): { readonly source?: st
 /** What is in the way of it. Throws `conflict`. */
 function refuseTaken(hosted: View, spec: Specification): void {
   const { name, version, platform } = spec;
-  const own = fullVersionOf(version, platform);
   const file = hosted.entry(gemPath(fullNameOf(spec)));
   if (file && file.name !== name) {
     throw new Problem('conflict', `${fullNameOf(spec)}.gem is the file of ${file.name} already.`);
   }
-  const canonical = canonicalNumber(version);
-  for (const { fullVersion, facts, canonical: known } of releasesOf(hosted, name)) {
-    if (known !== canonical || fullVersion === own || facts.platform !== platform) continue;
-    throw new Problem(
-      'conflict',
-      `${name} ${version} is the same version as ${facts.version}, which is published already.`,
-    );
+  for (const spelling of spellingsOf(version)) {
+    if (spelling === version || !hosted.record(name, fullVersionOf(spelling, platform))) continue;
+    const message = `${name} ${version} is the same version as ${spelling}, which is published already.`;
+    throw new Problem('conflict', message);
   }
 }
 

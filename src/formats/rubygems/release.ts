@@ -1,8 +1,9 @@
 /** A version that is published here: what is kept of it, and how the pages of the index tell it. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Requirement, Specification } from '../../codecs/gem-marshal.ts';
-import type { PackageRecord, View } from '../../core/format.ts';
-import { canonicalNumber, compareNumbers, fullVersionOf, isPrereleaseNumber } from './version.ts';
+import type { Digest, PackageRecord, View } from '../../core/format.ts';
+import { gemPath } from './name.ts';
+import { compareParts, isPrereleaseNumber, partsOf } from './version.ts';
 
 /** What the format keeps of a version beside its files. */
 export interface GemFacts extends Omit<Specification, 'name' | 'platformParts' | 'rubygemsVersion'> {
@@ -14,15 +15,16 @@ export interface Release {
   readonly name: string;
   /** With the platform where it is not `ruby`. */
   readonly fullVersion: string;
-  readonly facts: GemFacts;
+  readonly number: string;
+  readonly platform: string;
   /** ISO 8601, to the millisecond. */
   readonly publishedAt: string;
   readonly changedAt: string;
   readonly isYanked: boolean;
-  /** The same for all spellings of its number. */
-  readonly canonical: string;
-  /** Of the page of its gem, without its newline. */
-  readonly line: string;
+  /** Of the `.gem`, while it is there; tells this release from all others. */
+  readonly digest: () => Digest | undefined;
+  /** Read from where they are kept, which takes its time. */
+  readonly facts: () => GemFacts;
 }
 
 export function factsOf(spec: Specification, sha256: string): GemFacts {
@@ -48,7 +50,9 @@ export function secondsOf(time: string): string {
   return `${time.slice(0, 19)}Z`;
 }
 
-function lineOf(facts: GemFacts, publishedAt: string): string {
+/** Of the page of its gem, without its newline. */
+export function lineOf({ fullVersion, publishedAt, facts: read }: Release): string {
+  const facts = read();
   const needs = runtimeOf(facts).map(({ name, requirement }) => `${name}:${clausesOf(requirement).join('&')}`);
   const told = [
     `checksum:${facts.sha256}`,
@@ -56,29 +60,23 @@ function lineOf(facts: GemFacts, publishedAt: string): string {
     ...(isAny(facts.requiredRubygems) ? [] : [`rubygems:${clausesOf(facts.requiredRubygems).join('&')}`]),
     `created_at:${secondsOf(publishedAt)}`,
   ];
-  return `${fullVersionOf(facts.version, facts.platform)} ${needs.join(',')}|${told.join(',')}`;
+  return `${fullVersion} ${needs.join(',')}|${told.join(',')}`;
 }
 
-/** Records are never changed, so what was made of one once is right as long as it is there. */
-const known = new WeakMap<PackageRecord, Release>();
-
 function releaseOf(record: PackageRecord): Release {
-  const before = known.get(record);
-  if (before) return before;
-  const facts = record.facts as unknown as GemFacts;
   const { name, version, publishedAt, changedAt } = record;
-  const release: Release = {
+  const dash = version.indexOf('-');
+  return {
     name,
     fullVersion: version,
-    facts,
+    number: dash === -1 ? version : version.slice(0, dash),
+    platform: dash === -1 ? 'ruby' : version.slice(dash + 1),
     publishedAt,
     changedAt,
     isYanked: record.yanked ?? false,
-    canonical: canonicalNumber(facts.version),
-    line: lineOf(facts, publishedAt),
+    digest: () => record.files.find(({ path }) => path === gemPath(`${name}-${version}`))?.digest,
+    facts: () => record.facts as unknown as GemFacts,
   };
-  known.set(record, release);
-  return release;
 }
 
 /** All versions of a gem, yanked ones too, in the order in which they came. */
@@ -100,22 +98,27 @@ export function isListed(view: View, name: string): boolean {
 
 /** The page of a gem with these versions, as `/info/{gem}` has it. */
 export function pageText(releases: readonly Release[]): string {
-  const lines = releases.filter(({ isYanked }) => !isYanked).map(({ line }) => `${line}\n`);
+  const lines = releases.filter(({ isYanked }) => !isYanked).map((release) => `${lineOf(release)}\n`);
   return `---\n${lines.join('')}`;
 }
 
 /** Highest first; of the same number the one for any platform. */
 export function highestFirst(releases: readonly Release[]): readonly Release[] {
-  const order = (one: Release, other: Release): number =>
-    compareNumbers(other.facts.version, one.facts.version) ||
-    Number(one.facts.platform !== 'ruby') - Number(other.facts.platform !== 'ruby');
-  return releases.filter(({ isYanked }) => !isYanked).toSorted(order);
+  return releases
+    .filter(({ isYanked }) => !isYanked)
+    .map((release) => ({ release, parts: partsOf(release.number) }))
+    .toSorted(
+      (one, other) =>
+        compareParts(other.parts, one.parts) ||
+        Number(one.release.platform !== 'ruby') - Number(other.release.platform !== 'ruby'),
+    )
+    .map(({ release }) => release);
 }
 
 /** The one that people get who do not ask for another. */
 export function newestOf(releases: readonly Release[]): Release | undefined {
   const all = highestFirst(releases);
-  return all.find(({ facts }) => !isPrereleaseNumber(facts.version)) ?? all[0];
+  return all.find(({ number }) => !isPrereleaseNumber(number)) ?? all[0];
 }
 
 interface Happened {
@@ -124,13 +127,18 @@ interface Happened {
   readonly isYank: boolean;
 }
 
+interface Line {
+  readonly at: string;
+  readonly text: string;
+}
+
 /** Line by line what `/versions` says of one gem, each with the MD5 that its page had then. */
-function linesFor(view: View, name: string): readonly { readonly at: string; readonly text: string }[] {
-  const happened = releasesOf(view, name).flatMap((release): Happened[] => [
+function linesOf(name: string, releases: readonly Release[]): readonly Line[] {
+  const happened = releases.flatMap((release): Happened[] => [
     { at: release.publishedAt, release, isYank: false },
     ...(release.isYanked ? [{ at: release.changedAt, release, isYank: true }] : []),
   ]);
-  const listed = new Set<Release>();
+  const listed = new Map<Release, string>();
   const start = (): Hash => createHash('md5').update('---\n');
   let page = start();
   return happened
@@ -139,13 +147,43 @@ function linesFor(view: View, name: string): readonly { readonly at: string; rea
       if (isYank) {
         listed.delete(release);
         page = start();
-        for (const { line } of listed) page.update(`${line}\n`);
+        for (const line of listed.values()) page.update(line);
       } else {
-        listed.add(release);
-        page.update(`${release.line}\n`);
+        const line = `${lineOf(release)}\n`;
+        listed.set(release, line);
+        page.update(line);
       }
       return { at, text: `${name} ${isYank ? '-' : ''}${release.fullVersion} ${page.copy().digest('hex')}\n` };
     });
+}
+
+/**
+ * Lines by everything that they are made of, so that a push makes new ones of its own gem alone. The digest of a gem stands for
+ * what it says.
+ */
+const known = new Map<string, readonly Line[]>();
+const mostKnown = 20_000;
+
+function keyOf(name: string, releases: readonly Release[]): string | undefined {
+  const hash = createHash('sha256').update(name);
+  for (const release of releases) {
+    const digest = release.digest();
+    if (digest === undefined) return undefined;
+    const { fullVersion, publishedAt, changedAt, isYanked } = release;
+    hash.update(`\n${fullVersion} ${digest} ${publishedAt} ${isYanked ? changedAt : ''}`);
+  }
+  return hash.digest('base64');
+}
+
+function linesFor(name: string, releases: readonly Release[]): readonly Line[] {
+  const key = keyOf(name, releases);
+  if (key === undefined) return linesOf(name, releases);
+  const lines = known.get(key) ?? linesOf(name, releases);
+  known.delete(key);
+  known.set(key, lines);
+  const [oldest] = known.size > mostKnown ? known.keys() : [];
+  if (oldest !== undefined) known.delete(oldest);
+  return lines;
 }
 
 /**
@@ -153,7 +191,7 @@ function linesFor(view: View, name: string): readonly { readonly at: string; rea
  * a gem has the MD5 of its page.
  */
 export function versionsText(view: View): string {
-  const lines = [...view.names()].flatMap((name) => linesFor(view, name));
+  const lines = [...view.names()].flatMap((name) => linesFor(name, releasesOf(view, name)));
   const inOrder = lines.toSorted((one, other) => compareTimes(one.at, other.at));
   return `---\n${inOrder.map(({ text }) => text).join('')}`;
 }

@@ -88,7 +88,7 @@ function matching(view: View, text: string): readonly string[] {
   return [...view.names()]
     .filter((name) => {
       const newest = newestOf(releasesOf(view, name));
-      const said = `${name} ${newest?.facts.summary ?? ''}`.toLowerCase();
+      const said = `${name} ${newest?.facts().summary ?? ''}`.toLowerCase();
       return newest !== undefined && words.every((word) => said.includes(word));
     })
     .map((name) => ({ name, order: rank(name.toLowerCase()) }))

@@ -71,8 +71,8 @@ function merge(lists: readonly SpecList[]): SpecList {
 function latestOf(releases: readonly Release[]): readonly Release[] {
   const latest = new Map<string, Release>();
   for (const release of highestFirst(releases)) {
-    const { platform } = release.facts;
-    if (!isPrereleaseNumber(release.facts.version) && !latest.has(platform)) latest.set(platform, release);
+    const { number, platform } = release;
+    if (!isPrereleaseNumber(number) && !latest.has(platform)) latest.set(platform, release);
   }
   return [...latest.values()];
 }
@@ -80,7 +80,7 @@ function latestOf(releases: readonly Release[]): readonly Release[] {
 function chosen(path: string, releases: readonly Release[]): readonly Release[] {
   if (path.startsWith('latest_')) return latestOf(releases);
   const prerelease = path.startsWith('prerelease_');
-  return releases.filter(({ isYanked, facts }) => !isYanked && isPrereleaseNumber(facts.version) === prerelease);
+  return releases.filter(({ isYanked, number }) => !isYanked && isPrereleaseNumber(number) === prerelease);
 }
 
 /** What was fetched in the second of a change may be from before it. */
@@ -92,7 +92,7 @@ function rendered(path: string, view: View): Uint8Array {
   const names = [...view.names()];
   const tuples = names.flatMap((name) =>
     chosen(path, releasesOf(view, name)).map(
-      ({ facts }): SpecTuple => ({ name, version: facts.version, platform: facts.platform }),
+      ({ number, platform }): SpecTuple => ({ name, version: number, platform }),
     ),
   );
   return Buffer.concat([heldMark, Buffer.from(`${JSON.stringify(names)}\n`), gzipSync(writeSpecTuples(tuples))]);

@@ -23,34 +23,38 @@ const withoutZeros = (parts: readonly string[]): readonly string[] =>
   parts.slice(0, parts.findLastIndex((part) => part !== '0') + 1);
 
 /** `1.0.rc1` has four parts, of which the zero does not count, as it is the last one before a text (`Gem::Version#canonical_segments`). */
-function partsOf(number: string): readonly string[] {
+export function partsOf(number: string): readonly string[] {
   const parts = (number.match(/\d+|[A-Za-z]+/g) ?? []).map((part) => part.replace(/^0+(?=\d)/, ''));
   const text = parts.findIndex((part) => !/^\d/.test(part));
   if (text === -1) return withoutZeros(parts);
   return [...withoutZeros(parts.slice(0, text)), ...withoutZeros(parts.slice(text))];
 }
 
-/** The same for all spellings of a version (`1.0` and `1.0.0`). */
-export function canonicalNumber(number: string): string {
-  return partsOf(number).join('.');
-}
-
 /** Numbers are compared as numbers, and any text is less than any number. */
-function compareParts(one: string, other: string): number {
+function comparePart(one: string, other: string): number {
   const [isNumeric, isOtherNumeric] = [/^\d/.test(one), /^\d/.test(other)];
   if (isNumeric !== isOtherNumeric) return isNumeric ? 1 : -1;
   if (isNumeric && one.length !== other.length) return one.length < other.length ? -1 : 1;
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** Lowest first, as `Gem::Version#<=>` has it. */
-export function compareNumbers(one: string, other: string): number {
-  const [a, b] = [partsOf(one), partsOf(other)];
-  for (let at = 0; at < Math.max(a.length, b.length); at++) {
-    const order = compareParts(a[at] ?? '0', b[at] ?? '0');
+/** Lowest first, as `Gem::Version#<=>` has it; 0 for all spellings of a version. */
+export function compareParts(one: readonly string[], other: readonly string[]): number {
+  for (let at = 0; at < Math.max(one.length, other.length); at++) {
+    const order = comparePart(one[at] ?? '0', other[at] ?? '0');
     if (order !== 0) return order;
   }
   return 0;
+}
+
+/** Zeros that people put behind a version, or leave out: none that anybody was seen to write is missing. */
+const mostZeros = 4;
+
+/** The usual ways to write the same version, itself among them. */
+export function spellingsOf(number: string): readonly string[] {
+  const [, release = '', rest = ''] = /^([\d.]*\d)(.*)$/.exec(number) ?? [];
+  const least = release.replace(/(?:\.0+)+$/, '');
+  return Array.from({ length: mostZeros + 1 }, (_, zeros) => `${least}${'.0'.repeat(zeros)}${rest}`);
 }
 
 type Parts = readonly [cpu: string | null, os: string, version: string | null];
