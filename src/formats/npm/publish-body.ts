@@ -53,6 +53,8 @@ class Scanner {
   #size = 0;
   #chunk: Buffer = Buffer.alloc(0);
   #at = 0;
+  /** Where in the chunk begins what is still to be kept; `undefined`: this part is not. */
+  #from: number | undefined = 0;
 
   constructor(body: AsyncIterable<Uint8Array>, limit: number) {
     this.#body = body[Symbol.asyncIterator]();
@@ -61,19 +63,18 @@ class Scanner {
 
   async read(take: TakeTarball): Promise<Buffer> {
     while (this.#at < this.#chunk.length || (await this.#more())) {
-      const start = this.#at;
-      const stopped = this.#plain();
-      this.#keep(this.#chunk.subarray(start, this.#at));
-      if (!stopped) continue;
+      if (!this.#plain()) continue;
       const frame = this.#stack.at(-1);
-      if (frame?.isObject && frame.expectsKey) frame.key = await this.#key();
+      if (frame?.isObject && frame.expectsKey) frame.key = keyOf(await this.#string(longestKey));
       else if (this.#isTarball()) await this.#tarball(this.#stack[1]?.key ?? '', take);
-      else await this.#string();
+      else if (!this.#skipString()) await this.#string();
     }
+    this.#keep(this.#at);
     return Buffer.concat(this.#kept, this.#size);
   }
 
   async #more(): Promise<boolean> {
+    this.#keep(this.#chunk.length);
     for (;;) {
       const next = await this.#body.next();
       if (next.done) return false;
@@ -81,12 +82,17 @@ class Scanner {
       if (byteLength === 0) continue;
       this.#chunk = Buffer.from(buffer, byteOffset, byteLength);
       this.#at = 0;
+      if (this.#from !== undefined) this.#from = 0;
       return true;
     }
   }
 
-  #keep(bytes: Buffer): void {
-    if (bytes.length === 0) return;
+  /** Up to a place in the chunk. */
+  #keep(to: number): void {
+    if (this.#from === undefined || this.#from === to) return;
+    // Whoever sent it may use its memory again.
+    const bytes = Buffer.from(this.#chunk.subarray(this.#from, to));
+    this.#from = to;
     this.#size += bytes.length;
     if (this.#size > this.#limit) {
       throw new Problem(
@@ -94,8 +100,7 @@ class Scanner {
         `Without the package itself the request body is longer than ${this.#limit} bytes.`,
       );
     }
-    // Whoever sent it may use its memory again.
-    this.#kept.push(Buffer.from(bytes));
+    this.#kept.push(bytes);
   }
 
   /** Up to and with the quote that begins a string (then true), or to the end of what is here. */
@@ -103,7 +108,6 @@ class Scanner {
     const chunk = this.#chunk;
     while (this.#at < chunk.length) {
       const byte = chunk[this.#at++];
-      const frame = this.#stack.at(-1);
       switch (byte) {
         case quote:
           return true;
@@ -117,14 +121,19 @@ class Scanner {
           this.#stack.pop();
           break;
         case 0x2c: // ,
-          if (frame) frame.expectsKey = frame.isObject;
+          this.#expectKey(true);
           break;
         case 0x3a: // :
-          if (frame) frame.expectsKey = false;
+          this.#expectKey(false);
           break;
       }
     }
     return false;
+  }
+
+  #expectKey(expects: boolean): void {
+    const frame = this.#stack.at(-1);
+    if (frame) frame.expectsKey = expects && frame.isObject;
   }
 
   #isTarball(): boolean {
@@ -138,56 +147,56 @@ class Scanner {
     );
   }
 
-  /** The rest of a string with its last quote, kept; what is in between, as it stands there. */
-  async *#rest(): AsyncGenerator<Buffer> {
+  /** Past a string that ends in this chunk; false, and nowhere, when it does not. */
+  #skipString(): boolean {
+    const chunk = this.#chunk;
+    for (let at = this.#at; at < chunk.length; at++) {
+      const byte = chunk[at];
+      if (byte === backslash) at++;
+      else if (byte === quote) {
+        this.#at = at + 1;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** The rest of a string, as it stands there; only of one with a limit is it given back. */
+  async #string(limit?: number): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    let size = 0;
     let escaped = false;
     do {
       const start = this.#at;
-      while (this.#at < this.#chunk.length) {
+      let ended = false;
+      while (!ended && this.#at < this.#chunk.length) {
         const byte = this.#chunk[this.#at++];
         if (escaped) escaped = false;
         else if (byte === backslash) escaped = true;
-        else if (byte === quote) {
-          const piece = this.#chunk.subarray(start, this.#at);
-          this.#keep(piece);
-          yield piece.subarray(0, -1);
-          return;
-        }
+        else ended = byte === quote;
       }
-      const piece = this.#chunk.subarray(start, this.#at);
-      this.#keep(piece);
-      yield piece;
+      if (limit !== undefined) {
+        const piece = Buffer.from(this.#chunk.subarray(start, ended ? this.#at - 1 : this.#at));
+        size += piece.length;
+        if (size > limit) throw malformed('it has a name that is too long');
+        pieces.push(piece);
+      }
+      if (ended) return Buffer.concat(pieces);
     } while (await this.#more());
     throw malformed('it ends within a string');
   }
 
-  async #string(): Promise<void> {
-    for await (const _ of this.#rest());
-  }
-
-  async #key(): Promise<string> {
-    const pieces: Buffer[] = [];
-    let size = 0;
-    for await (const piece of this.#rest()) {
-      size += piece.length;
-      if (size > longestKey) throw malformed('it has a name that is too long');
-      pieces.push(Buffer.from(piece));
-    }
-    try {
-      return JSON.parse(`"${Buffer.concat(pieces).toString()}"`) as string;
-    } catch {
-      throw malformed('it has a name that is no JSON');
-    }
-  }
-
   async #tarball(key: string, take: TakeTarball): Promise<void> {
+    this.#keep(this.#at);
+    this.#from = undefined;
     const decoded = this.#base64();
     await take(key, piecesOf(decoded));
     for await (const _ of decoded);
-    this.#keep(Buffer.from('"'));
+    // With the quote at its end.
+    this.#from = this.#at - 1;
   }
 
-  /** To the end of the string; without its last quote. */
+  /** To the end of the string. */
   async *#base64(): AsyncGenerator<Buffer> {
     const decoder = new Base64Decoder();
     do {
@@ -202,6 +211,14 @@ class Scanner {
       return;
     } while (await this.#more());
     throw malformed('it ends within a package');
+  }
+}
+
+function keyOf(written: Buffer): string {
+  try {
+    return JSON.parse(`"${written.toString()}"`) as string;
+  } catch {
+    throw malformed('it has a name that is no JSON');
   }
 }
 
