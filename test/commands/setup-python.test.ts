@@ -1,4 +1,4 @@
-/** What pip, uv, Poetry and PDM are told, and what happens to a pip.conf that was there before. */
+/** What pip, uv, Poetry, PDM and twine are told, and what happens to a pip.conf that was there before. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -41,6 +41,19 @@ describe('printing', () => {
     expect(notes.join('\n')).toContain(`poetry source add --priority=primary larder ${url}`);
   });
 
+  it('twine, which takes it all from the environment', async () => {
+    const { files, notes } = await told('twine');
+    expect(files).toEqual([]);
+    expect(notes.join('\n')).toContain(
+      'export TWINE_REPOSITORY_URL=http://localhost:5273/public/pypi/legacy/ TWINE_USERNAME=__token__',
+    );
+  });
+
+  it('uv, with the address to publish to when there is a token', async () => {
+    const [file] = (await told('uv', '--token-env', 'TOKEN')).files;
+    expect(file?.text).toContain('publish-url = "http://localhost:5273/public/pypi/legacy/"\n');
+  });
+
   it('a host without TLS is one that pip has to trust', async () => {
     const [file] = (await told('pip', '--url', 'http://larder.lan:8080/acme/pypi')).files;
     expect(file?.text).toContain('trusted-host = larder.lan\n');
@@ -53,6 +66,10 @@ describe('printing', () => {
     ['uv', 'UV_INDEX_LARDER_PASSWORD="$TOKEN"'],
     ['poetry', 'POETRY_HTTP_BASIC_LARDER_PASSWORD="$TOKEN"'],
     ['pdm', 'export PDM_PYPI_URL="https://__token__:$TOKEN@larder.example.com/acme/pypi/simple/"'],
+    ['uv', 'export UV_PUBLISH_TOKEN="$TOKEN"'],
+    ['poetry', 'poetry config repositories.larder https://larder.example.com/acme/pypi/legacy/'],
+    ['pdm', 'export PDM_PUBLISH_USERNAME=__token__ PDM_PUBLISH_PASSWORD="$TOKEN"'],
+    ['twine', 'export TWINE_PASSWORD="$TOKEN"'],
   ])('a token reaches %s by the environment', async (client, line) => {
     const { files, notes } = await told(
       client,

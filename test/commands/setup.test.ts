@@ -30,7 +30,7 @@ it('lists the clients that the formats know', async () => {
     ...['npm', 'pnpm', 'yarn', 'yarn-classic', 'yarn-berry', 'bun'],
     ...['dotnet', 'nuget', 'choco'],
     ...['docker', 'containerd', 'podman', 'cri-o', 'buildkit', 'helm'],
-    ...['pip', 'uv', 'poetry', 'pdm'],
+    ...['pip', 'uv', 'poetry', 'pdm', 'twine'],
     ...['bundler', 'gem'],
   ]);
 });

@@ -1,4 +1,4 @@
-/** Settings of the clients that install Python packages. */
+/** Settings of the clients that install and publish Python packages. */
 import {
   type ClientSetup,
   isPlainRemote,
@@ -8,6 +8,7 @@ import {
 } from '../../core/client-setup.ts';
 
 const indexOf = ({ url }: Pick<SetupTarget, 'url'>): string => `${url}/simple/`;
+const uploadsOf = ({ url }: Pick<SetupTarget, 'url'>): string => `${url}/legacy/`;
 
 /** Without a port: pip takes a host alone for all of its ports. */
 function trusted({ url }: SetupTarget): Setting[] {
@@ -58,7 +59,9 @@ function uv(target: SetupTarget): SettingsFile[] {
     'name = "larder"',
     `url = ${JSON.stringify(indexOf({ url }))}`,
     'default = true',
-    ...(tokenVariable === undefined ? [] : ['authenticate = "always"']),
+    ...(tokenVariable === undefined
+      ? []
+      : [`publish-url = ${JSON.stringify(uploadsOf({ url }))}`, 'authenticate = "always"']),
     '',
   ];
   return [
@@ -77,7 +80,11 @@ function uvNotes(target: SetupTarget): string[] {
     'A project that names an index as its default keeps it: take [[tool.uv.index]] with default = true out of its pyproject.toml.',
     ...(tokenVariable === undefined
       ? []
-      : [`export UV_INDEX_LARDER_USERNAME=__token__ UV_INDEX_LARDER_PASSWORD="$${tokenVariable}"`]),
+      : [
+          `export UV_INDEX_LARDER_USERNAME=__token__ UV_INDEX_LARDER_PASSWORD="$${tokenVariable}"`,
+          'To publish: uv publish --index larder, with',
+          `export UV_PUBLISH_TOKEN="$${tokenVariable}"`,
+        ]),
     ...withoutTls(target),
   ];
 }
@@ -91,6 +98,8 @@ function poetryNotes(target: SetupTarget): string[] {
       ? []
       : [
           `export POETRY_HTTP_BASIC_LARDER_USERNAME=__token__ POETRY_HTTP_BASIC_LARDER_PASSWORD="$${target.tokenVariable}"`,
+          'To publish, with the same token: poetry publish --repository larder, after',
+          `poetry config repositories.larder ${uploadsOf(target)}`,
         ]),
     ...withoutTls(target),
   ];
@@ -109,7 +118,23 @@ function pdm(target: SetupTarget): SettingsFile[] {
 
 function pdmNotes(target: SetupTarget): string[] {
   return [
-    ...(target.tokenVariable === undefined ? [] : [`export PDM_PYPI_URL="${withToken(target)}"`]),
+    ...(target.tokenVariable === undefined
+      ? []
+      : [
+          `export PDM_PYPI_URL="${withToken(target)}"`,
+          `To publish: pdm publish --repository ${uploadsOf(target)} with`,
+          `export PDM_PUBLISH_USERNAME=__token__ PDM_PUBLISH_PASSWORD="$${target.tokenVariable}"`,
+        ]),
+    ...withoutTls(target),
+  ];
+}
+
+/** Its file would hold the token itself, and has a list of servers of which it knows no other. */
+function twineNotes(target: SetupTarget): string[] {
+  return [
+    'Its file would hold the token itself, so twine takes everything from the environment:',
+    `export TWINE_REPOSITORY_URL=${uploadsOf(target)} TWINE_USERNAME=__token__`,
+    ...(target.tokenVariable === undefined ? [] : [`export TWINE_PASSWORD="$${target.tokenVariable}"`]),
     ...withoutTls(target),
   ];
 }
@@ -119,4 +144,5 @@ export const setups: readonly ClientSetup[] = [
   { client: 'uv', title: 'uv', files: uv, notes: uvNotes },
   { client: 'poetry', title: 'Poetry', files: () => [], notes: poetryNotes },
   { client: 'pdm', title: 'PDM', files: pdm, notes: pdmNotes },
+  { client: 'twine', title: 'twine, which publishes', files: () => [], notes: twineNotes },
 ];
