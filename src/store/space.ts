@@ -258,9 +258,10 @@ export class Space {
     for (const hex of this.#known.rkeys()) {
       if (left <= 0) break;
       if (this.isProtected(hex)) kept.push(hex);
-      if (this.#pins.has(hex) || this.isProtected(hex)) continue;
-      found.push(hex);
-      left -= this.sizeOf(hex) ?? 0;
+      else if (!this.#pins.has(hex)) {
+        found.push(hex);
+        left -= this.sizeOf(hex) ?? 0;
+      }
     }
     // So that the next search does not begin with all that is protected.
     for (const hex of kept) this.promote(hex);
