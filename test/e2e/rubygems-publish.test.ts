@@ -356,7 +356,10 @@ describe('signing in', () => {
     expect((await push(server, gem('acme', '1.0'), key(answer.text()))).status).toBe(200);
     expect((await yank(server, { gem_name: 'acme', version: '1.0' }, key(answer.text()))).status).toBe(403);
     const wrong = await signIn(basic('alice', 'wrong'));
-    expect([wrong.status, wrong.text()]).toEqual([401, 'There is no user alice with this password in acme.\n']);
+    expect([wrong.status, wrong.text()]).toEqual([
+      401,
+      expect.stringMatching(/^There is no user alice with this password/),
+    ]);
     expect((await signIn({})).status).toBe(401);
   });
 });

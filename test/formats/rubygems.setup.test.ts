@@ -58,8 +58,10 @@ describe('gem', () => {
   });
 
   it('takes a token in the address only', () => {
-    expect(setupOf('gem').notes?.({ ...target, tokenVariable: 'T' })).toContain(
+    const notes = setupOf('gem').notes?.({ ...target, tokenVariable: 'T' });
+    expect(notes).toContain(
       `gem sources --remove ${target.url}/ --add "http://token:$T@localhost:5273/public/rubygems/"`,
     );
+    expect(notes).toContain(`GEM_HOST_API_KEY="$T" gem push --host ${target.url} FILE.gem`);
   });
 });

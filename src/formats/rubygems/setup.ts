@@ -61,6 +61,8 @@ function gemNotes(target: SetupTarget): string[] {
       : [
           'gem knows no place for a token but the address, so this writes it into the file:',
           `gem sources --remove ${url}/ --add "${protocol}//token:$${tokenVariable}@${rest}/"`,
+          'To push takes the token in the environment:',
+          `GEM_HOST_API_KEY="$${tokenVariable}" gem push --host ${url} FILE.gem`,
         ]),
     ...withoutTls(target),
   ];
