@@ -134,6 +134,27 @@ describe('a push', () => {
     expect((await push(sourceOf(server), packageOf(core), { password, skipDuplicate: true })).ok).toBe(true);
   });
 
+  it('replaces the version where the repository says so, for who may delete', async () => {
+    const server = await hosted({ sources: [{ hosted: true, overwrite: true }] });
+    await pushAll(server, [core], { symbols: symbolsOf(core) });
+    const token = await server.token('rita');
+    const seen = async () =>
+      (await restore(sourceOf(server), [{ id: 'Acme.Core', range: '1.0.0' }], { token })).packages['acme.core'];
+    expect(await seen()).toBe(`1.0.0 ${sha512Of(packageOf(core))}`);
+    const other = packageOf({ ...core, library: Buffer.from('MZ another build') });
+    const mayNotDelete = await server.token('alice', { may: ['read', 'publish'] });
+    const refused = await push(sourceOf(server), other, { password: mayNotDelete });
+    expect(refused.lines.at(-1)).toContain('403 (alice may not delete acme.core in acme/packages');
+    expect(await seen()).toBe(`1.0.0 ${sha512Of(packageOf(core))}`);
+    expect((await push(sourceOf(server), other, { password: await server.token('alice') })).ok).toBe(true);
+    expect(await seen()).toBe(`1.0.0 ${sha512Of(other)}`);
+    const headers = basic(token);
+    const leaf = await ask(`${server.url}/v3/registration-semver2/acme.core/1.0.0.json`, { headers });
+    expect(leaf.json()).toMatchObject({ packageHash: sha512Of(other), packageSize: other.length });
+    const symbols = await ask(`${server.url}/v3/flat/acme.core/1.0.0/acme.core.1.0.0.snupkg`, { headers });
+    expect(symbols.status).toBe(404);
+  });
+
   it('of something else says what is wrong with it', async () => {
     const server = await hosted();
     const said = await push(sourceOf(server), Buffer.from('MZ this is no package'), {
