@@ -87,7 +87,6 @@ async function open(step: Step): Promise<Answer> {
 async function withSession(step: Step, work: (held: HeldUpload) => Promise<Answer>): Promise<Answer> {
   const { context, intent, owner } = step;
   const { session } = intent;
-  if (session === undefined) refuseTooLong(step, 0);
   const held = await (session === undefined ? context.uploads.open(owner) : context.uploads.hold(session, owner)).catch(
     full,
   );

@@ -1,5 +1,6 @@
 /** Pushing images to a server: sessions, rights, mounts, and images beside those of an upstream. */
-import { createServer, request as httpRequest } from 'node:http';
+import { once } from 'node:events';
+import { createServer, request as httpRequest, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
@@ -35,6 +36,22 @@ const codeOf = (answer: Answer): [number, string] => {
   const { errors } = answer.json() as { errors: readonly { code: string }[] };
   return [answer.status, errors[0]?.code ?? ''];
 };
+
+/** What is answered to the head of a request of alice's whose body never comes. */
+async function beforeBody(method: string, path: string, length: number): Promise<[number, string]> {
+  const authorization = `Bearer ${await shared.token('alice')}`;
+  const outgoing = httpRequest(`${shared.root}${path}`, {
+    method,
+    headers: { authorization, 'content-length': length },
+  });
+  outgoing.flushHeaders();
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const pieces: Buffer[] = [];
+  for await (const piece of incoming) pieces.push(piece as Buffer);
+  outgoing.destroy();
+  const { errors } = JSON.parse(Buffer.concat(pieces).toString()) as { errors: readonly { code: string }[] };
+  return [incoming.statusCode ?? 0, errors[0]?.code ?? ''];
+}
 
 async function begin(send: Send, name = 'app', query = ''): Promise<string> {
   const answer = await send(`/${name}/blobs/uploads/${query}`, { method: 'POST' });
@@ -262,6 +279,17 @@ describe('a mount', () => {
     expect((await rita(`/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
   });
 
+  it('takes nothing from a name that its reader may not see', async () => {
+    const own = Buffer.from('of a secret image');
+    const secret = digestOf(own);
+    await blob(alice, 'secret/image', own);
+    const names = { may: ['read', 'publish'] as const, names: ['mine/*'] };
+    const limited = as(shared, await shared.token('alice', names));
+    for (const query of ['', '&from=secret/image', '&from=acme/packages/secret/image']) {
+      await begin(limited, 'mine/app', `?mount=${secret}${query}`);
+    }
+  });
+
   it('takes nothing from another organisation', async () => {
     const own = Buffer.from('of another organisation');
     const secret = digestOf(own);
@@ -377,17 +405,22 @@ describe('a repository', () => {
   });
 
   it('takes no more than there is room for, and says so before it reads', async () => {
-    const send = alice;
     const at = '/v2/acme/tight/app';
-    const whole = await send(`${at}/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes });
-    expect(codeOf(whole)).toEqual([413, 'DENIED']);
-    const start = await send(`${at}/blobs/uploads/`, { method: 'POST' });
-    const location = String(start.headers.location);
-    expect((await send(location, { method: 'PATCH', body: bytes.subarray(0, 3000) })).status).toBe(202);
-    const rest = { 'transfer-encoding': 'chunked' };
-    const ended = { method: 'PUT', headers: rest, body: bytes.subarray(3000) };
-    expect(codeOf(await send(`${location}?digest=${digest}`, ended))).toEqual([413, 'DENIED']);
-    expect((await send(location)).status).toBe(404);
+    const begun = async (): Promise<string> =>
+      String((await alice(`${at}/blobs/uploads/`, { method: 'POST' })).headers.location);
+    for (const [method, path] of [
+      ['POST', `${at}/blobs/uploads/?digest=${digest}`],
+      ['PATCH', await begun()],
+      ['PUT', `${await begun()}?digest=${digest}`],
+    ] as const) {
+      expect(await beforeBody(method, path, 5000)).toEqual([413, 'DENIED']);
+    }
+    const location = await begun();
+    expect((await alice(location, { method: 'PATCH', body: bytes.subarray(0, 3000) })).status).toBe(202);
+    const headers = { 'transfer-encoding': 'chunked' };
+    const rest = await alice(`${location}?digest=${digest}`, { method: 'PUT', headers, body: bytes.subarray(3000) });
+    expect(codeOf(rest)).toEqual([413, 'DENIED']);
+    expect((await alice(location)).status).toBe(404);
   });
 
   it('tells others of images, not of each layer on its way', async () => {

@@ -124,6 +124,32 @@ describe('an upload', () => {
     expect(await held.read(1295, 20)).toHaveLength(5);
   });
 
+  test('is on the disk before it is a blob', async () => {
+    const steps: string[] = [];
+    const store = await opened({
+      disk: diskWith({
+        async open(path, flags, mode) {
+          const file = await disk.open(path, flags, mode);
+          if (!path.endsWith('.data')) return file;
+          return {
+            ...fileOperations(file),
+            datasync: async () => {
+              await file.datasync();
+              steps.push('synced');
+            },
+          };
+        },
+        async link(from, to) {
+          await disk.link(from, to);
+          if (to.includes('/blobs/')) steps.push('linked');
+        },
+      }),
+    });
+    const id = await begun(store, one);
+    await finish(store, id, digestOf(one));
+    expect(steps).toEqual(['synced', 'linked']);
+  });
+
   test('of another digest ends', async () => {
     const store = await opened();
     const id = await begun(store, one);
