@@ -186,3 +186,23 @@ export async function* parts(
     for (const { file } of inbox.waiting) file.destroy();
   }
 }
+
+/** A part to be written. */
+export interface NewPart {
+  /** Of a field: printable, without quotes. */
+  readonly name: string;
+  readonly filename?: string;
+  readonly content: string | AsyncIterable<Uint8Array>;
+}
+
+/** Writes a form. The boundary must be something that stands in none of the parts. */
+export async function* writeParts(boundary: string, parts: AsyncIterable<NewPart>): AsyncIterable<Uint8Array> {
+  for await (const { name, filename, content } of parts) {
+    const about = filename === undefined ? '' : `; filename="${filename}"\r\nContent-Type: application/octet-stream`;
+    yield Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${about}\r\n\r\n`);
+    if (typeof content === 'string') yield Buffer.from(content);
+    else yield* content;
+    yield Buffer.from('\r\n');
+  }
+  yield Buffer.from(`--${boundary}--\r\n`);
+}

@@ -215,6 +215,38 @@ test('a version is yanked, promoted and deleted over the administration API', as
   expect((await send(wheel, headers, {}, both)).status).toBe(200);
 });
 
+test('a version is published at another index, once', async () => {
+  const there = await startHosted({ format: 'pypi' });
+  closing.push(() => there.close());
+  const password = await there.token('alice');
+  const here = await startHosted({
+    format: 'pypi',
+    upstreams: { there: { url: `${there.url}/legacy`, format: 'pypi', auth: { username: '__token__', password } } },
+  });
+  closing.push(() => here.close());
+  const made = { name: 'acme-out', version: '1.0', paddingBytes: 200_000 };
+  for (const file of [wheelOf(made), sourceOf(made)]) {
+    expect((await send(file, basic(await here.token('alice')), {}, here)).status).toBe(200);
+  }
+  const release = async (): Promise<Answer> =>
+    ask(`${here.root}/api/v1/orgs/acme/repositories/packages/packages/acme-out/versions/1.0/promote`, {
+      method: 'POST',
+      headers: { ...basic(await here.token('adam')), 'content-type': 'application/json' },
+      body: JSON.stringify({ upstream: 'there' }),
+    });
+  for (let i = 0; i < 2; i++) {
+    const released = await release();
+    expect(released.status, released.text()).toBe(200);
+  }
+  const page = await ask(`${there.url}/simple/acme-out/`, { headers: { ...basic(password), accept: jsonType } });
+  expect(page.json()).toMatchObject({
+    files: [wheelOf(made), sourceOf(made)].map(({ filename, bytes }) => ({
+      filename,
+      hashes: { sha256: hexOf(bytes) },
+    })),
+  });
+});
+
 test('what was acknowledged is there after a restart', async () => {
   const first = await startHosted({ format: 'pypi' });
   closing.push(() => first.close());

@@ -5,7 +5,7 @@ import { parseMetadata } from '../../src/formats/pypi/core-metadata.ts';
 import { format } from '../../src/formats/pypi/index.ts';
 import { sourceIn } from '../../src/formats/pypi/publish.ts';
 import { compareVersions, isPrerelease, isVersion } from '../../src/formats/pypi/version-order.ts';
-import { ask, type FakeView, fakeView, type HostedRequest, problemOf } from '../support/hosted-view.ts';
+import { ask, type FakeView, fakeView, type HostedRequest, problemOf, stagedFile } from '../support/hosted-view.ts';
 import { type BuiltFile, metadataOf, sourceOf, wheelOf } from '../support/pypi-packages.ts';
 import { attestationOf, hexOf, type UploadOptions, uploadOf } from '../support/pypi-uploads.ts';
 import { tarArchive } from '../support/tarball.ts';
@@ -258,6 +258,57 @@ describe('attestations', () => {
     ['too many', JSON.stringify(Array.from({ length: 30 }, () => attestationOf(wheel)))],
   ])('that are %s are refused', async (_name, attestations) => {
     expect(await refusal(uploadOf(wheel, { fields: { attestations } }))).toMatch(/^invalid_package: The attestations/);
+  });
+});
+
+describe('what is published at an upstream', () => {
+  it('is what was published here, with all that it says of itself', async () => {
+    const view = fakeView();
+    const text = [
+      'Metadata-Version: 2.4',
+      'Name: Acme.Lib',
+      'Version: 1.0',
+      'Classifier: Typing :: Typed',
+      'Classifier: Topic :: Software Development',
+      'Project-URL: Source, https://git.example.com/acme/lib',
+      'License-File: LICENSE',
+      '',
+      'Described\n\nat length\n',
+    ].join('\n');
+    const described = wheelSaying(text);
+    const fields = { name: 'Acme.Lib', version: '1.0', attestations: JSON.stringify([attestationOf(described)]) };
+    await send(view, described, { fields });
+    await send(view, source, { signature: '-----BEGIN PGP SIGNATURE-----\n' });
+    const record = view.record('acme-lib', '1.0');
+    if (!record) throw new Error('it was published a moment ago');
+    const files = new Map(record.files.map(({ path }) => [path, stagedFile(view.bytes(path) ?? Buffer.alloc(0))]));
+
+    const elsewhere = fakeView();
+    const forms: string[] = [];
+    for (const { method, path, headers, body, isThere } of format.release?.(record, files) ?? []) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of body) chunks.push(chunk);
+      forms.push(Buffer.concat(chunks).toString('latin1'));
+      await ask(format, elsewhere, { method, path: `/legacy/${path}`, headers, body: Buffer.concat(chunks) });
+      expect([isThere?.(409, ''), isThere?.(400, 'File already exists.'), isThere?.(400, 'Invalid')]).toEqual([
+        true,
+        true,
+        false,
+      ]);
+    }
+    const hashes = (of: readonly Json[]): unknown => of.map(({ filename, hashes }) => ({ filename, hashes }));
+    expect(hashes(await filesOf(elsewhere))).toEqual(hashes(await filesOf(view)));
+    expect((await read(elsewhere, '/pypi/acme-lib/json')).info).toEqual((await read(view, '/pypi/acme-lib/json')).info);
+    const field = (name: string, value: string): string => `name="${name}"\r\n\r\n${value}\r\n`;
+    for (const part of [
+      field('classifiers', 'Topic :: Software Development'),
+      field('project_urls', 'Source, https://git.example.com/acme/lib'),
+      field('license_files', 'LICENSE'),
+      field('description', 'Described\n\nat length\n'),
+      field('pyversion', 'py3'),
+    ]) {
+      expect(forms[0]).toContain(part);
+    }
   });
 });
 

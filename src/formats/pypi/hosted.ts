@@ -48,7 +48,7 @@ export function recordOf(view: View, project: string, version: string): PackageR
 /** Nothing is ever fetched from there: files that are published are found by their path, and the address is made anew for each client. */
 const addressOf = (path: string): string => `http://hosted.invalid/${encodePath(path)}`;
 
-interface Hosted {
+export interface HostedFile {
   readonly filename: string;
   readonly kind: Kind;
   readonly sha256: string;
@@ -61,7 +61,7 @@ interface Hosted {
 }
 
 /** Files that can be installed, with what lies beside them. */
-function filesOf(project: string, record: PackageRecord): Hosted[] {
+export function filesOf(project: string, record: PackageRecord): HostedFile[] {
   const known = factsOf(record)?.files ?? {};
   const entries = new Map(record.files.map((entry) => [entry.path, entry]));
   return record.files.flatMap((entry) => {
@@ -92,7 +92,7 @@ function yankedOf(record: PackageRecord, { yanked }: FileFacts): boolean | strin
   return record.yanked === true && (factsOf(record)?.yankedReason || true);
 }
 
-function listed(project: string, record: PackageRecord, file: Hosted): Json {
+function listed(project: string, record: PackageRecord, file: HostedFile): Json {
   const { filename, sha256, entry, facts, metadata, isSigned, isAttested } = file;
   return {
     filename,
@@ -121,7 +121,7 @@ export function renderList(_want: Document, view: View): Body | undefined {
 }
 
 /** As in `urls` and `releases` of PyPI's JSON. */
-function described(project: string, record: PackageRecord, file: Hosted): Json {
+function described(project: string, record: PackageRecord, file: HostedFile): Json {
   const { filename, kind, sha256, entry, facts, isSigned } = file;
   const md5 = facts.md5 ?? null;
   const yanked = yankedOf(record, facts);

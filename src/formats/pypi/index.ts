@@ -12,6 +12,7 @@ import type {
 } from '../../core/format.ts';
 import { encodePath, encodeSegment } from '../../core/path.ts';
 import { variantFor, variantNamed } from './accept.ts';
+import { releaseElsewhere } from './elsewhere.ts';
 import { digestIn, metadataEnding, pathOf, provenancePathOf, signatureEnding } from './file.ts';
 import { takeMetadata } from './metadata.ts';
 import { isName, isNormalized, isWheel, normalized, versionOf } from './name.ts';
@@ -229,6 +230,7 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     routes: routesWith(project),
     spell: normalized,
     documents: [project, projectList, release],
+    release: releaseElsewhere,
     // twine, Poetry, PDM, Flit and pip show the status line, and nothing else of an answer.
     problem: ({ status, message }) => ({ ...text(message, status), reason: message }),
     configure,
