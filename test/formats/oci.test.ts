@@ -427,6 +427,7 @@ describe('a blob', () => {
       group: 'library/alpine',
       digest,
       contentType: 'application/octet-stream',
+      sentIfMissing: true,
     });
   });
 });
