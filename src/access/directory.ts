@@ -48,6 +48,7 @@ export class Directory {
   #spent = new Set<string>();
   /** Users that only a team of the configuration names. */
   #teamUsers = new Set<string>();
+  #teamsByUser: { readonly version: number; readonly byUser: ReadonlyMap<string, readonly string[]> } | undefined;
 
   constructor(org: string, now: () => number) {
     this.org = org;
@@ -210,6 +211,18 @@ export class Directory {
     return undefined;
   }
 
+  /** Asked for every request. */
+  teamsOf(name: string): readonly string[] {
+    if (this.#teamsByUser?.version !== this.version) {
+      const byUser = new Map<string, string[]>();
+      for (const [team, users] of Object.entries(this.teams())) {
+        for (const user of users) byUser.set(user, [...(byUser.get(user) ?? []), team].sort());
+      }
+      this.#teamsByUser = { version: this.version, byUser };
+    }
+    return this.#teamsByUser.byUser.get(name) ?? [];
+  }
+
   teams(): Record<string, string[]> {
     const all = new Map<string, Set<string>>();
     const add = (team: string, user: string): void => {
@@ -222,13 +235,6 @@ export class Directory {
     for (const [team, users] of this.#teams) for (const user of users) add(team, user);
     for (const [user, { teams }] of this.#signedIn) for (const team of teams) add(team, user);
     return Object.fromEntries([...all].map(([team, users]) => [team, [...users].sort()]));
-  }
-
-  teamsOf(name: string): string[] {
-    return Object.entries(this.teams())
-      .filter(([, users]) => users.includes(name))
-      .map(([team]) => team)
-      .sort();
   }
 
   isMemberByJournal(team: string, user: string): boolean {

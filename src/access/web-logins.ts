@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { Problem } from '../core/problem.ts';
 import type { AccessFacts } from './access.ts';
 import type { SealedIdentity } from './sealed.ts';
-import { randomText } from './token.ts';
+import { randomText, tokenPrefix } from './token.ts';
 
 export type WebLogin =
   | { readonly state: 'open'; readonly org: string; readonly at: number }
@@ -47,7 +47,8 @@ export class WebLogins {
       );
     }
     this.#opened.push(at);
-    const session = randomText(40);
+    // Begins as tokens do, so that no log keeps it: clients ask with it in the address.
+    const session = `${tokenPrefix}${randomText(40)}`;
     const code = codeOf(session);
     this.#keep(code, { state: 'open', org, at });
     return { session, code };

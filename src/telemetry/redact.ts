@@ -3,8 +3,14 @@
 const secretName =
   /token|passw|pwd|secret|auth|api-?_?key|access-?_?key|^key$|signature|^sig$|credential|^code$|session/i;
 
-/** User information and the values of query parameters whose names sound like credentials. */
-export function redactUrl(url: string): string {
+/** Tokens of ours (npm's logout has one in its path), in clear or short-lived. */
+const ourTokens = /lrd_[\w.-]{6,}/g;
+
+const withoutTokens = (text: string): string => (text.includes('lrd_') ? text.replace(ourTokens, 'lrd_***') : text);
+
+/** Tokens of ours, user information and the values of query parameters whose names sound like credentials. */
+export function redactUrl(whole: string): string {
+  const url = withoutTokens(whole);
   // Nearly every request has neither, and this is asked for each.
   if (url.indexOf('?') === -1 && url.indexOf('//') === -1) return url;
   const start = url.indexOf('?');
@@ -35,7 +41,7 @@ function decoded(text: string): string {
 
 /** The same for URLs and headers somewhere in a text, such as the message of an error. */
 export function redactText(text: string): string {
-  return text
+  return withoutTokens(text)
     .replace(/\b(Basic|Bearer) +[\w.~+/=-]{4,}/gi, '$1 ***')
     .replace(/[a-z][a-z0-9+.-]*:\/\/[^\s"'<>]+/gi, redactUrl);
 }
