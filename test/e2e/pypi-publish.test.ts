@@ -60,6 +60,7 @@ test('what was published is there at once, with all that lies beside it', async 
   const read = async (url: string): Promise<Buffer> => (await ask(url, { headers: basic(alice) })).body;
   expect(await read(at(0))).toEqual(wheel.bytes);
   expect(await read(`${at(0)}.metadata`)).toEqual(wheel.metadata);
+  expect(await read(`${at(0).replace('/files/', '/wheels/')}.metadata`)).toEqual(wheel.metadata);
   expect(await read(at(1))).toEqual(source.bytes);
   expect((await read(`${at(1)}.asc`)).toString()).toContain('PGP');
   expect(JSON.parse(String(await read(String(files[0]?.provenance))))).toMatchObject({ version: 1 });

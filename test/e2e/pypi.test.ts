@@ -339,7 +339,7 @@ describe('the other addresses', () => {
     const search = await scene.ask('/', { method: 'POST', headers: { 'content-type': 'text/xml' }, body: '<x/>' });
     expect(search.status).toBe(410);
     expect(search.text()).toContain('pip search');
-    expectProblem(await scene.ask('/legacy/', { method: 'POST', body: 'x' }), 404);
+    expectProblem(await scene.ask('/legacy/', { method: 'POST', body: 'x' }), 405);
     expect(scene.index.log()).toEqual([]);
   });
 });
