@@ -671,6 +671,15 @@ export function conformance(format: Format, samples: Samples): void {
     describeRoutes(format, router, samples);
     describeProblems(format);
     for (const sample of samples.documents) describeDocument(format, router, sample);
+    it('is tried for publishing where it takes anything', () => {
+      const takes = format.routes.some((route) =>
+        (samples.examples[route.id] ?? []).some((request) => {
+          const kind = intentOf(router, route.method, request)?.intent.kind;
+          return kind === 'change' || kind === 'upload';
+        }),
+      );
+      expect((samples.publish ?? []).length > 0).toBe(takes);
+    });
     for (const sample of samples.publish ?? []) describePublishing(format, router, sample);
     describeRights(format, samples, intentOf);
   });

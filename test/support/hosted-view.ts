@@ -318,6 +318,8 @@ async function perform(change: Change, call: Call, format: Format, view: FakeVie
   const bytes = Buffer.from(request.body ?? '');
   const decide = await change.receive(call, inPieces(bytes, request.pieces ?? 65_536), desk);
   const set = decide(view);
+  // It is asked again whenever somebody else's change comes first.
+  if (JSON.stringify(decide(view)) !== JSON.stringify(set)) throw new Error('Asked again, it decides otherwise');
   view.apply(set, desk.now);
   const takesAway = (set.removes?.length ?? 0) + (set.drop?.length ?? 0) > 0;
   const needed = new Set<Action>([change.action, ...(takesAway ? ['delete' as const] : [])]);
