@@ -53,7 +53,7 @@ const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   jose: ['access'],
   keyv: ['store/index.ts'],
   koa: ['http'],
-  'lru-cache': ['store', 'sources', 'pipeline', 'http'],
+  'lru-cache': ['store', 'sources', 'pipeline', 'http', 'jobs'],
   negotiator: ['http', 'pipeline'],
   'openid-client': ['access'],
   'p-queue': ['store', 'upstream', 'jobs'],

@@ -90,6 +90,8 @@ export interface Events {
     /** That were added. */
     bytes: number;
   };
+  /** Somebody was refused a version that policy holds back. */
+  'policy.block': { repository: string; name: string; version: string; rule: string; reason: string };
   'store.size': { bytes: number; entries: number };
   'store.evicted': { digest: string; bytes: number };
   /** The disk or the budget refuses new bytes; answers are streamed unstored until it clears. */

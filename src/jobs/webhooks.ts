@@ -3,9 +3,10 @@
  * the process ends: each webhook remembers how far it came in each of them. Delivered at least once; a delivery has the
  * same id however often it is sent, and in whichever process.
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
-import { publish, subscribe } from '../core/events.ts';
+import { type Events, publish, subscribe } from '../core/events.ts';
 import type { Journal, OpenJournal, Signature, Written } from '../core/journal.ts';
 import { Problem } from '../core/problem.ts';
 import { matchesName, type Repository } from '../core/repository.ts';
@@ -114,6 +115,8 @@ const deliveryTtlMs = 7 * 86_400_000;
 const waitsMs = [5_000, 30_000, 120_000, 600_000, 3_600_000, 6 * 3_600_000, 12 * 3_600_000];
 const atOnce = 8;
 const cursorsAhead = 1_000;
+const mostBlocked = 10_000;
+const blockedAgainMs = 3_600_000;
 
 export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJobs> {
   const { now, facts } = options;
@@ -289,7 +292,52 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
   const pumpLater = (): void => {
     if (!closed) pump().catch((error: unknown) => publish('fault', { where: 'webhooks', error }));
   };
-  const unsubscribe = subscribe('hosted.change', pumpLater);
+  /** Said once an hour for each version, however often it is asked for. */
+  const blocked = new LRUCache<string, true>({ max: mostBlocked, ttl: blockedAgainMs });
+
+  async function tellBlocked({ repository, name, version, rule, reason }: Events['policy.block']): Promise<void> {
+    const key = `${repository} ${name} ${version} ${rule}`;
+    if (blocked.has(key)) return;
+    blocked.set(key, true);
+    const [org = '', inOrg = ''] = repository.split('/');
+    const at = new Date(now()).toISOString();
+    for (const hook of await hooksOf(org)) {
+      if (!isFor(hook.repositories, inOrg) || (hook.events.length > 0 && !hook.events.includes('block'))) continue;
+      const id = `${hook.id}.${inOrg}.block.${createHash('sha256')
+        .update(`${key} ${at.slice(0, 13)}`)
+        .digest('hex')
+        .slice(0, 16)}`;
+      const payload = {
+        id,
+        event: 'block',
+        at,
+        org,
+        repository: inOrg,
+        package: name,
+        versions: [version],
+        rule,
+        reason,
+      };
+      save({
+        id,
+        org,
+        hook: hook.id,
+        event: 'block',
+        at,
+        attempts: 0,
+        state: 'waiting',
+        payload: JSON.stringify(payload),
+      });
+    }
+    pumpLater();
+  }
+
+  const subscriptions = [
+    subscribe('hosted.change', pumpLater),
+    subscribe('policy.block', (event) => {
+      if (!closed) tellBlocked(event).catch((error: unknown) => publish('fault', { where: 'webhooks', error }));
+    }),
+  ];
   const timer = setInterval(pumpLater, options.everyMs ?? 5_000);
   timer.unref();
 
@@ -336,7 +384,7 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
     async close() {
       closed = true;
       clearInterval(timer);
-      unsubscribe();
+      for (const unsubscribe of subscriptions) unsubscribe();
       queue.clear();
       await running?.catch(() => {});
     },

@@ -120,7 +120,7 @@ export async function answerArtifact(
 ): Promise<Answer> {
   const found = await findArtifact(repository, want, {
     ...asking,
-    admit: (facts) => admit(repository.policy, facts, now()),
+    admit: (facts) => admit(repository, facts, now()),
   });
   if (found === undefined) throw notHere(repository, want.path);
   if (found instanceof Error) throw found;

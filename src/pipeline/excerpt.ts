@@ -14,7 +14,7 @@ export async function answerExcerpt(
   { head: _, ...asking }: Asking,
   now: () => number,
 ): Promise<Answer> {
-  const whole = { ...asking, admit: (facts: Parameters<typeof admit>[1]) => admit(repository.policy, facts, now()) };
+  const whole = { ...asking, admit: (facts: Parameters<typeof admit>[1]) => admit(repository, facts, now()) };
   let found = await find(repository, of, whole);
   if (!found.readInto) {
     // It is on its way: what is taken out of it must not be of bytes that nobody has checked yet.

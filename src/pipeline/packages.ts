@@ -141,7 +141,11 @@ export async function deleteVersions(
     name,
     land: nothingToLand,
     decide(view) {
-      if (version !== undefined) return { name, removes: [existing(view, repository, name, version).version], reply };
+      if (version !== undefined) {
+        const removed = existing(view, repository, name, version).version;
+        const others = repository.format.bonds?.leaving(view, name, removed) ?? [];
+        return { name, removes: [removed, ...others], reply };
+      }
       const drop = [...view.entries(name)].map(({ path }) => path);
       return { name, removes: view.records(name).map((record) => record.version), drop, about: {}, reply };
     },
@@ -202,9 +206,13 @@ export async function promote(
   const target = hostingIn(context, to);
   await target.ready();
   const view = source.view({ only: name });
-  const record = existing(view, from, name, version);
+  const records = [
+    existing(view, from, name, version),
+    ...(from.format.bonds?.along(view, name, version) ?? []).map((other) => existing(view, from, name, other)),
+  ];
+  const entries = new Map(records.flatMap((record) => record.files.map((file) => [file.path, file])));
   const files = new Map<StagedFile, Digest>();
-  const put = record.files.map(({ path, size, digest, digests, contentType, mutable }) => {
+  const put = [...entries.values()].map(({ path, size, digest, digests, contentType, mutable }) => {
     const file: StagedFile = { size, digests, read: () => Promise.reject(new Error('Only its digest is looked at.')) };
     files.set(file, digest);
     return { path, file, contentType, ...(mutable ? { mutable } : {}) };
@@ -231,15 +239,13 @@ export async function promote(
       decide: (now): ChangeSet => ({
         name,
         put,
-        records: [
-          {
-            version,
-            facts: record.facts,
-            files: record.files.map(({ path }) => path),
-            ...(record.yanked ? { yanked: true } : {}),
-            ...(link === undefined ? {} : { source: link }),
-          },
-        ],
+        records: records.map((record) => ({
+          version: record.version,
+          facts: record.facts,
+          files: record.files.map(({ path }) => path),
+          ...(record.yanked ? { yanked: true } : {}),
+          ...(link === undefined ? {} : { source: link }),
+        })),
         // What is said about the package as a whole is said where it is released; the first version brings it along.
         ...(now.about(name) ? {} : { about: {} }),
         reply,

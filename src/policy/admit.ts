@@ -1,4 +1,5 @@
 /** The one gate for versions, asked in two places: over a document before it is encoded, and before any artifact byte leaves. */
+import { publish } from '../core/events.ts';
 import type { Link, Refusal } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import type { PolicyRule } from '../core/repository.ts';
@@ -14,9 +15,15 @@ export function refusalOf(rules: readonly PolicyRule[], facts: VersionFacts, now
 }
 
 /** Throws 403 with the reason and, where it is known, when it lifts. */
-export function admit(rules: readonly PolicyRule[], facts: VersionFacts, nowMs: number): void {
-  const refusal = refusalOf(rules, facts, nowMs);
+export function admit(
+  { id, policy }: { readonly id: string; readonly policy: readonly PolicyRule[] },
+  facts: VersionFacts,
+  nowMs: number,
+): void {
+  const refusal = refusalOf(policy, facts, nowMs);
   if (!refusal) return;
+  const { name = '', version = '' } = facts;
+  publish('policy.block', { repository: id, name, version, rule: refusal.rule, reason: refusal.reason });
   const until = refusal.until ? ` It lifts at ${refusal.until}.` : '';
   throw new Problem(
     'refused',

@@ -12,14 +12,18 @@ const young: PolicyRule = {
 
 describe('the policy gate', () => {
   it('lets everything through without rules', () => {
-    expect(() => admit([], { name: 'a', version: '1.0.0' }, 0)).not.toThrow();
+    expect(() => admit({ id: 'acme/npm', policy: [] }, { name: 'a', version: '1.0.0' }, 0)).not.toThrow();
     expect(refusedVersions([], 'a', [{ path: 'p', version: '1.0.0' }], {}, 0)).toEqual({});
   });
 
   it('refuses with the rule, the reason and the end of it', () => {
-    expect(() => admit([young], { name: 'a', version: '1.0.0', publishedAt: '1970-01-01T00:00:01Z' }, 1_500)).toThrow(
-      /a 1\.0\.0 is held back by rule "age": too young\. It lifts at tomorrow/,
-    );
+    expect(() =>
+      admit(
+        { id: 'acme/npm', policy: [young] },
+        { name: 'a', version: '1.0.0', publishedAt: '1970-01-01T00:00:01Z' },
+        1_500,
+      ),
+    ).toThrow(/a 1\.0\.0 is held back by rule "age": too young\. It lifts at tomorrow/);
   });
 
   it('judges each version of a document by its publication, else by when it was first seen', () => {
