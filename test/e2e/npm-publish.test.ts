@@ -351,7 +351,7 @@ describe('signing in', () => {
     expect(answer.status, answer.text()).toBe(200);
     const { loginUrl, doneUrl } = answer.json() as Record<string, string>;
     expect(loginUrl).toMatch(new RegExp(`^${server.root}/`));
-    expect(doneUrl).toMatch(new RegExp(`^${server.url}/-/v1/done/`));
+    expect(doneUrl).toMatch(new RegExp(`^${server.url}/-/v1/done\\?session=`));
     const done = await ask(String(doneUrl));
     expect(done.status).toBe(202);
     expect(Number(done.headers['retry-after'])).toBeGreaterThan(0);

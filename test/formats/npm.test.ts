@@ -33,7 +33,7 @@ conformance(format, {
     whoami: ['/-/whoami'],
     profile: ['/-/npm/v1/user'],
     login: ['/-/v1/login'],
-    'login-done': ['/-/v1/done/0123abc'],
+    'login-done': ['/-/v1/done?session=0123abc'],
     'login-password': ['/-/user/org.couchdb.user:alice', '/-/user/org.couchdb.user%3Aalice'],
     'login-password-again': ['/-/user/org.couchdb.user:alice/-rev/1-x'],
     user: ['/-/user/org.couchdb.user:alice', '/-/user/org.couchdb.user:alice?write=true'],

@@ -140,7 +140,7 @@ const routes: readonly Route[] = [
   { id: 'whoami', method: 'GET', path: '/-/whoami', intent: () => ({ kind: 'answer', body: whoami }) },
   { id: 'profile', method: 'GET', path: '/-/npm/v1/user', intent: () => ({ kind: 'answer', body: profile }) },
   { id: 'login', method: 'POST', path: '/-/v1/login', intent: () => webLogin },
-  { id: 'login-done', method: 'GET', path: '/-/v1/done/{session}', intent: () => webDone },
+  { id: 'login-done', method: 'GET', path: '/-/v1/done', intent: () => webDone },
   { id: 'login-password', method: 'PUT', path: '/-/user/org.couchdb.user:{user}', intent: () => passwordLogin },
   {
     id: 'login-password-again',

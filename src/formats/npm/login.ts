@@ -3,7 +3,7 @@ import type { Body, Call, Credentials, CredentialsAsk, Identity, Intent, TokenFa
 import { Problem } from '../../core/problem.ts';
 import { type Json, jsonBody, parseJson } from './json.ts';
 
-const donePath = '-/v1/done/';
+const donePath = '-/v1/done';
 const userPrefix = 'org.couchdb.user:';
 
 function bodyOf(body: Uint8Array): Json {
@@ -36,14 +36,17 @@ export const webLogin: Credentials = {
   ask: () => ({ want: 'web-open' }),
   reply: (outcome, { base }) =>
     outcome.is === 'web-opened'
-      ? answerJson({ loginUrl: outcome.loginUrl, doneUrl: `${base}/${donePath}${encodeURIComponent(outcome.session)}` })
+      ? answerJson({
+          loginUrl: outcome.loginUrl,
+          doneUrl: `${base}/${donePath}?session=${encodeURIComponent(outcome.session)}`,
+        })
       : unexpected(),
 };
 
-/** `GET /-/v1/done/{session}`: 202 while nobody has. */
+/** `GET /-/v1/done?session=…`: 202 while nobody has. A secret, so it is not in the path, which logs show. */
 export const webDone: Credentials = {
   kind: 'credentials',
-  ask: ({ params }) => ({ want: 'web-poll', session: params.session ?? '' }),
+  ask: ({ query }) => ({ want: 'web-poll', session: query.get('session') ?? '' }),
   reply(outcome) {
     if (outcome.is === 'token') return answerJson({ token: outcome.token });
     if (outcome.is !== 'web-waiting') return unexpected();
