@@ -10,6 +10,8 @@ export const journalPrefix = 'journal/v1';
 export const indexFolder = 'index';
 /** Uploads that come in several requests. */
 export const uploadsFolder = 'uploads/v1';
+/** Named sets of what answered something. */
+export const setsFolder = 'sets/v1';
 
 /** Two levels of folders keep each of them small. */
 function spread(prefix: string, hex: string, suffix = ''): string {
