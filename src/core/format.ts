@@ -85,6 +85,8 @@ export interface Format {
   readonly routes: readonly Route[];
   /** Every kind of document the routes mention: a worker thread finds them here by id. */
   readonly documents: readonly DocumentType<unknown>[];
+  /** Where published versions hang together. Absent: each stands for itself. */
+  readonly bonds?: VersionBonds;
   /** An error in the client's own dialect. */
   readonly problem: (problem: ProblemFacts) => Body;
   /**
@@ -105,6 +107,14 @@ export interface UpstreamFacts {
   readonly discovered?: unknown;
   /** Names of a single part stand below this one there (`library` at Docker Hub). */
   readonly shortNames?: string;
+}
+
+/** How versions of a package hang together that is published here; what concerns one of them concerns others. */
+export interface VersionBonds {
+  /** Versions that are copied with it: without them it would not be whole (what a tag means, what an index lists). */
+  along(view: View, name: string, version: string): readonly string[];
+  /** Versions that go with it: they would mean nothing (tags). Throws a Problem when it may not go. */
+  leaving(view: View, name: string, version: string): readonly string[];
 }
 
 /** What a challenge is about. */

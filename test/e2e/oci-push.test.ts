@@ -423,6 +423,52 @@ describe('a repository', () => {
     expect((await alice(location)).status).toBe(404);
   });
 
+  it('hands on an image as a whole: what an index lists, what its tag means, what is about it', async () => {
+    const api = async (method: string, path: string, body?: unknown): Promise<Answer> =>
+      ask(`${shared.root}/api/v1/orgs/acme/repositories/packages/packages/ready%2Fapp/versions/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${await shared.token('adam')}`, 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    const childDigest = await image(alice, 'ready/app', 'child', 'layer of the child');
+    await image(alice, 'ready/app', 'other', 'layer of another');
+    const child = {
+      mediaType: manifestType,
+      digest: childDigest,
+      size: (await alice(`/ready/app/manifests/${childDigest}`)).body.length,
+    };
+    const config = await blob(alice, 'ready/app', Buffer.from('{}'), 'application/vnd.oci.empty.v1+json');
+    const put = async (reference: string, mediaType: string, more: object): Promise<string> => {
+      const answer = await alice(`/ready/app/manifests/${reference}`, {
+        method: 'PUT',
+        headers: { 'content-type': mediaType },
+        body: JSON.stringify({ schemaVersion: 2, mediaType, ...more }),
+      });
+      expect([answer.status, answer.text()]).toEqual([201, '']);
+      return String(answer.headers['docker-content-digest']);
+    };
+    const indexDigest = await put('all', 'application/vnd.oci.image.index.v1+json', { manifests: [child] });
+    await put('signature', manifestType, { config, layers: [], subject: child });
+
+    const promoted = await api('POST', 'all/promote', { to: 'more' });
+    expect([promoted.status, promoted.json()]).toEqual([200, { changed: true, message: expect.any(String) }]);
+    const there: Send = (path, options) => alice(`/v2/acme/more/ready/app${path}`, options);
+    expect((await there('/manifests/all')).headers['docker-content-digest']).toBe(indexDigest);
+    const got = await there(`/manifests/${childDigest}`);
+    const { layers } = got.json() as { layers: readonly Descriptor[] };
+    expect((await there(`/blobs/${layers[0]?.digest}`)).text()).toBe('layer of the child');
+    expect((await there(`/referrers/${childDigest}`)).json()).toMatchObject({
+      manifests: [{ mediaType: manifestType }],
+    });
+    expect((await there('/tags/list')).json()).toMatchObject({ tags: ['all'] });
+
+    expect((await api('DELETE', encodeURIComponent(childDigest))).status).toBe(405);
+    expect((await api('DELETE', encodeURIComponent(indexDigest))).status).toBe(204);
+    expect((await alice('/ready/app/manifests/all')).status).toBe(404);
+    expect((await alice('/ready/app/manifests/child')).status).toBe(200);
+    expect((await there('/manifests/all')).status).toBe(200);
+  });
+
   it('tells others of images, not of each layer on its way', async () => {
     const told: { readonly package: string; readonly versions: readonly string[] }[] = [];
     const listener = createServer((req, res) => {

@@ -9,7 +9,7 @@
  */
 import type { Digest, PackageRecord, View } from '../../core/format.ts';
 import type { Descriptor } from './descriptor.ts';
-import { readDigest } from './name.ts';
+import { manifestPath, readDigest } from './name.ts';
 
 /** Facts of a manifest's version, so that nobody has to read the manifest to know them. */
 export interface ManifestFacts {
@@ -50,6 +50,30 @@ export function* manifestsOf(view: View, name: string): Generator<PackageRecord>
 export const manifestFacts = ({ facts }: PackageRecord): ManifestFacts => facts as unknown as ManifestFacts;
 
 export const tagFacts = ({ facts }: PackageRecord): TagFacts => facts as unknown as TagFacts;
+
+/**
+ * The manifest that a tag means, the children of an index, and what was pushed about any of them: an image that is copied
+ * elsewhere is whole there, and signed.
+ */
+export function along(view: View, name: string, version: string): readonly string[] {
+  const found = new Set<string>();
+  const wanted = [version];
+  for (let one = wanted.pop(); one !== undefined; one = wanted.pop()) {
+    // An index may list what it lists by another digest than sha256.
+    const known = isDigest(one) ? view.entry(manifestPath(name, one))?.digest : one;
+    const record = known === undefined ? undefined : view.record(name, known);
+    if (!record || found.has(record.version)) continue;
+    found.add(record.version);
+    if (isDigest(one))
+      wanted.push(...(manifestFacts(record).manifests ?? []), ...referrersTo(view, name, record.version));
+    else wanted.push(tagFacts(record).digest);
+  }
+  found.delete(version);
+  return [...found];
+}
+
+const referrersTo = (view: View, name: string, subject: string): readonly string[] =>
+  referrersOf(view, name, subject).map(({ digest }) => digest);
 
 /** Whether an image of this name was pushed: a layer alone makes none. */
 export function hasImages(view: View, name: string): boolean {

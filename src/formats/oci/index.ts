@@ -11,12 +11,13 @@ import type {
   Route,
 } from '../../core/format.ts';
 import { catalog, catalogPath } from './catalog.ts';
+import { along } from './hosted.ts';
 import { jsonBody } from './json.ts';
 import { manifest, manifestLimit } from './manifest.ts';
 import { acceptManifest, isManifestType, mediaTypeOf } from './media-types.ts';
 import { blobPath, clientName, isName, isTag, locate, manifestPath, readDigest } from './name.ts';
 import { problem, refuse } from './problem.ts';
-import { deleteBlob, deleteManifest, putManifest } from './publish.ts';
+import { deleteBlob, deleteManifest, leaving, putManifest } from './publish.ts';
 import { filterVariant, referrers } from './referrers.ts';
 import { tag } from './tag.ts';
 import { pageVariant, tagList } from './tag-list.ts';
@@ -227,6 +228,7 @@ export const format: Format = {
   routes: routesWith({ immutableTags: [] }),
   documents: [manifest, tag, tagList, referrers, catalog],
   problem,
+  bonds: { along, leaving },
   configure(options) {
     const { immutableTags = [], ...others } = options;
     const [unknown] = Object.keys(others);

@@ -1,21 +1,10 @@
 /** Manifests and tags that come, and manifests, tags and blobs that go (distribution specification 1.1, "Push", "Content Management"). */
 import { digestOf } from '../../core/digest.ts';
-import type {
-  Body,
-  Call,
-  Change,
-  ChangeSet,
-  Decide,
-  Desk,
-  Digest,
-  PackageRecord,
-  RecordChange,
-  View,
-} from '../../core/format.ts';
+import type { Body, Call, Change, ChangeSet, Decide, Desk, Digest, RecordChange, View } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 import { matchesName } from '../../core/repository.ts';
 import type { Descriptor } from './descriptor.ts';
-import { type ManifestFacts, manifestFacts, manifestsOf, type TagFacts, tagFacts, tagsOf } from './hosted.ts';
+import { type ManifestFacts, manifestsOf, type TagFacts, tagFacts, tagsOf } from './hosted.ts';
 import { isObject, parseJson } from './json.ts';
 import { type Manifest, manifestLimit, readManifest } from './manifest.ts';
 import { imageConfigTypes, isForeign, isManifestType, mediaTypeOf } from './media-types.ts';
@@ -275,17 +264,25 @@ async function receiveDeletion({ params }: Call): Promise<Decide> {
     const entry = hosted.entry(manifestPath(name, reference));
     if (!entry) throw new Problem('not_found', `${name} has no manifest ${reference.slice(0, 150)}.`);
     if (!reference.includes(':')) return { name, removes: [reference], reply: deleted };
-    refuseUnlessSpare(manifestsOf(hosted, name), reference, entry.digest);
-    const tags = [...tagsOf(hosted, name)].filter((record) => tagFacts(record).digest === entry.digest);
-    return { name, removes: [entry.digest, ...tags.map(({ version }) => version)], reply: deleted };
+    return { name, removes: [entry.digest, ...leaving(hosted, name, entry.digest)], reply: deleted };
   };
 }
 
+/** The tags that go with a manifest. Throws when something else needs it. */
+export function leaving(hosted: View, name: string, version: string): readonly string[] {
+  if (!version.includes(':')) return [];
+  refuseUnlessSpare(hosted, name, version);
+  return [...tagsOf(hosted, name)].filter((one) => tagFacts(one).digest === version).map((one) => one.version);
+}
+
 /** An index without one of its images would be broken for some of those who pull it, and not for others. */
-function refuseUnlessSpare(manifests: Iterable<PackageRecord>, ...digests: readonly string[]): void {
-  for (const record of manifests) {
-    if (!manifestFacts(record).manifests?.some((one) => digests.includes(one))) continue;
-    throw inUse(`${digests[0]} is a part of ${record.version}: delete that first.`);
+function refuseUnlessSpare(hosted: View, name: string, digest: string): void {
+  const called = hosted.record(name, digest)?.files.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)) ?? [];
+  for (const { version, facts } of manifestsOf(hosted, name)) {
+    const { manifests = [] } = facts as unknown as ManifestFacts;
+    if (manifests.some((one) => one === digest || called.includes(one))) {
+      throw inUse(`${digest} is a part of ${version}: delete that first.`);
+    }
   }
 }
 
