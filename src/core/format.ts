@@ -115,6 +115,8 @@ export interface VersionBonds {
   along(view: View, name: string, version: string): readonly string[];
   /** Versions that go with it: they would mean nothing (tags). Throws a Problem when it may not go. */
   leaving(view: View, name: string, version: string): readonly string[];
+  /** Whether a file stays what it is in this repository, although it could change where it is copied from. */
+  stays?(path: string): boolean;
 }
 
 /** What a challenge is about. */

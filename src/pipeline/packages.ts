@@ -215,7 +215,7 @@ export async function promote(
   const put = [...entries.values()].map(({ path, size, digest, digests, contentType, mutable }) => {
     const file: StagedFile = { size, digests, read: () => Promise.reject(new Error('Only its digest is looked at.')) };
     files.set(file, digest);
-    return { path, file, contentType, ...(mutable ? { mutable } : {}) };
+    return { path, file, contentType, ...(mutable && !to.format.bonds?.stays?.(path) ? { mutable } : {}) };
   });
   const opened: { close(): void }[] = [];
   const link = source.sourceOf(name);

@@ -469,6 +469,19 @@ describe('a repository', () => {
     expect((await there('/manifests/all')).status).toBe(200);
   });
 
+  it('keeps such a tag also if it was handed on', async () => {
+    const promote = async (): Promise<number> => {
+      const path = '/api/v1/orgs/acme/repositories/packages/packages/kept/versions/v1/promote';
+      const headers = { authorization: `Bearer ${await shared.token('adam')}`, 'content-type': 'application/json' };
+      return (await ask(`${shared.root}${path}`, { method: 'POST', headers, body: '{"to":"fixed"}' })).status;
+    };
+    const first = await image(alice, 'kept', 'v1', 'first');
+    expect(await promote()).toBe(200);
+    await image(alice, 'kept', 'v1', 'second');
+    expect(await promote()).toBe(409);
+    expect((await alice('/v2/acme/fixed/kept/manifests/v1')).headers['docker-content-digest']).toBe(first);
+  });
+
   it('tells others of images, not of each layer on its way', async () => {
     const told: { readonly package: string; readonly versions: readonly string[] }[] = [];
     const listener = createServer((req, res) => {

@@ -17,7 +17,7 @@ import { manifest, manifestLimit } from './manifest.ts';
 import { acceptManifest, isManifestType, mediaTypeOf } from './media-types.ts';
 import { blobPath, clientName, isName, isTag, locate, manifestPath, readDigest } from './name.ts';
 import { problem, refuse } from './problem.ts';
-import { deleteBlob, deleteManifest, leaving, putManifest } from './publish.ts';
+import { deleteBlob, deleteManifest, leaving, putManifest, stays } from './publish.ts';
 import { filterVariant, referrers } from './referrers.ts';
 import { tag } from './tag.ts';
 import { pageVariant, tagList } from './tag-list.ts';
@@ -236,6 +236,11 @@ export const format: Format = {
     if (!Array.isArray(immutableTags) || !immutableTags.every((one) => typeof one === 'string' && one !== '')) {
       throw new Error("immutableTags must be a list of patterns, such as ['v*']");
     }
-    return { ...format, routes: routesWith({ immutableTags: immutableTags as string[] }) };
+    const patterns = immutableTags as string[];
+    return {
+      ...format,
+      bonds: { along, leaving, stays: (path) => stays(path, patterns) },
+      routes: routesWith({ immutableTags: patterns }),
+    };
   },
 };

@@ -169,6 +169,12 @@ function refuseIncomplete(hosted: View, name: string, { blobs, manifests }: Mani
   );
 }
 
+/** Of a tag's path, whether the tag may not be moved. */
+export function stays(path: string, patterns: readonly string[]): boolean {
+  const [, tag] = /\/manifests\/([^/:]+)$/.exec(path) ?? [];
+  return tag !== undefined && isImmutable(tag, patterns);
+}
+
 const isImmutable = (tag: string, patterns: readonly string[]): boolean =>
   patterns.some((pattern) => matchesName(pattern, tag));
 
