@@ -528,6 +528,64 @@ describe('dist-tags', () => {
   });
 });
 
+describe('what comes from the administration', () => {
+  /** As versions come from another repository: without anything about the package. */
+  async function promoted(...versions: readonly string[]): Promise<FakeView> {
+    const view = fakeView();
+    for (const version of versions) {
+      const from = await viewWith({ ...lib, version });
+      const [{ facts = {}, files = [] } = {}] = from.records('lib');
+      const put = files.map(({ path, contentType }) => ({
+        path,
+        contentType,
+        file: stagedFile(from.bytes(path) ?? Buffer.alloc(0), format.digests),
+      }));
+      const records = [{ version, facts, files: files.map(({ path }) => path) }];
+      view.apply({ name: 'lib', put, records, about: {}, reply: { bytes: Buffer.alloc(0) } });
+    }
+    return view;
+  }
+  const yank = (view: FakeView, version: string, yanked: boolean): void => {
+    const facts = view.record('lib', version)?.facts ?? {};
+    view.apply({ name: 'lib', records: [{ version, facts, yanked }], reply: { bytes: Buffer.alloc(0) } });
+  };
+  const tagsIn = async (view: FakeView): Promise<unknown> => (await read(view, '/lib'))['dist-tags'];
+
+  it('has a latest version, the highest, until somebody says otherwise', async () => {
+    const view = await promoted('1.0.0', '1.10.0', '1.9.0', '2.0.0-rc.1');
+    expect(await tagsIn(view)).toEqual({ latest: '1.10.0' });
+    await ask(format, view, { path: '/-/package/lib/dist-tags/old', body: '"1.0.0"' });
+    expect(await tagsIn(view)).toEqual({ latest: '1.10.0', old: '1.0.0' });
+    expect(view.about('lib')?.facts.tags).toEqual({ old: '1.0.0' });
+    await publish(view, { ...lib, version: '2.0.0-rc.2', tags: { rc: '2.0.0-rc.2' } });
+    expect(await tagsIn(view)).toEqual({ latest: '1.10.0', old: '1.0.0', rc: '2.0.0-rc.2' });
+    expect((await read<Json>(view, '/-/v1/search?text=lib')).objects).toMatchObject([
+      { package: { version: '1.10.0' } },
+    ]);
+  });
+
+  it('loses the tags of a version that was taken away', async () => {
+    const view = await viewWith(lib, { ...lib, version: '1.1.0' });
+    view.apply({ name: 'lib', removes: ['1.1.0'], reply: { bytes: Buffer.alloc(0) } });
+    expect(await tagsIn(view)).toEqual({ latest: '1.0.0' });
+  });
+
+  it('calls a yanked version withdrawn and gives its tags to none', async () => {
+    const view = await viewWith(lib, { ...lib, version: '1.1.0' });
+    await ask(format, view, { path: '/-/package/lib/dist-tags/next', body: '"1.1.0"' });
+    yank(view, '1.1.0', true);
+    const document = await read(view, '/lib');
+    expect(document['dist-tags']).toEqual({ latest: '1.0.0' });
+    expect(document.versions['1.1.0']?.deprecated).toBe('This version was withdrawn.');
+    await ask(format, view, { path: '/lib', body: JSON.stringify(document) });
+    yank(view, '1.1.0', false);
+    expect((await read(view, '/lib')).versions['1.1.0']).not.toHaveProperty('deprecated');
+    expect(await tagsIn(view)).toEqual({ latest: '1.1.0', next: '1.1.0' });
+    for (const version of ['1.0.0', '1.1.0']) yank(view, version, true);
+    expect(await tagsIn(view)).toEqual({ latest: '1.1.0', next: '1.1.0' });
+  });
+});
+
 describe('owners', () => {
   async function setOwners(view: FakeView, names: readonly string[], by: Identity): Promise<Performed> {
     const { _id, _rev } = await read(view, '/lib?write=true');

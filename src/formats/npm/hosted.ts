@@ -27,6 +27,7 @@ export type Visibility = 'public' | 'restricted';
 
 /** Of the package as a whole. */
 export interface AboutFacts {
+  /** As they were set; what clients are told is in `shownTags`. */
   readonly tags: Readonly<Record<string, string>>;
   /** The first is whoever published it first. */
   readonly owners: readonly Owner[];
@@ -71,8 +72,8 @@ function highest(versions: readonly string[]): string | undefined {
   return best?.text ?? versions.at(-1);
 }
 
-/** Tags of versions that are left; `latest` always names one. `wanted`: where a client would move those that lost theirs. */
-export function tagsOf(
+/** Tags of versions that are left. `wanted`: where a client would move those that lost theirs. */
+export function keptTags(
   tags: Readonly<Record<string, string>>,
   versions: readonly string[],
   wanted: Json = {},
@@ -83,8 +84,25 @@ export function tagsOf(
     if (versions.includes(version)) kept[tag] = version;
     else if (typeof moved === 'string' && versions.includes(moved)) kept[tag] = moved;
   }
+  return kept;
+}
+
+/**
+ * Tags as clients are told of them: none of a version that is gone or was yanked, and always a `latest`: clients without a
+ * range ask for it. Where nobody said which that is (versions came from another repository) it is the highest.
+ */
+export function shownTags(view: View, name: string): Readonly<Record<string, string>> {
+  const records = view.records(name);
+  const choosable = records.filter(({ yanked }) => !yanked);
+  const versions = (choosable.length > 0 ? choosable : records).map(({ version }) => version);
+  const kept = keptTags(aboutFacts(view, name)?.tags ?? {}, versions);
   const latest = kept.latest ?? highest(versions);
   return { ...(latest === undefined ? {} : { latest }), ...kept };
+}
+
+/** Why clients should choose another version; '' when they need not. */
+export function deprecationOf(record: PackageRecord): string {
+  return versionFacts(record).deprecated ?? (record.yanked ? 'This version was withdrawn.' : '');
 }
 
 function distOf(record: PackageRecord): Json {
@@ -114,15 +132,16 @@ function provenanceIn(attestations: NonNullable<VersionFacts['attestations']>): 
 
 /** One version, as the document of the package has it. */
 export function manifestOf(record: PackageRecord): Json {
-  const { manifest, deprecated, by } = versionFacts(record);
+  const { manifest, by } = versionFacts(record);
   const { name, version } = record;
+  const deprecated = deprecationOf(record);
   return {
     ...manifest,
     name,
     version,
     _id: `${name}@${version}`,
     ...(by === undefined ? {} : { _npmUser: { name: by } }),
-    ...(deprecated ? { deprecated } : {}),
+    ...(deprecated === '' ? {} : { deprecated }),
     dist: distOf(record),
   };
 }
@@ -136,14 +155,15 @@ export function renderPackument({ name = '' }: Document, view: View): Body | und
   const package_ = view.about(name);
   if (!about || !package_) return undefined;
   const records = view.records(name);
-  const latest = view.record(name, about.tags.latest ?? '');
+  const tags = shownTags(view, name);
+  const latest = view.record(name, tags.latest ?? '');
   const shown = latest ? versionFacts(latest).manifest : {};
   const time: [string, string][] = records.map(({ version, publishedAt }) => [version, publishedAt]);
   return jsonBody({
     _id: name,
     _rev: package_.revision,
     name,
-    'dist-tags': about.tags,
+    'dist-tags': tags,
     versions: Object.fromEntries(records.map((record) => [record.version, manifestOf(record)])),
     time: Object.fromEntries([['created', package_.createdAt], ['modified', package_.changedAt], ...time]),
     maintainers: about.owners.map(({ name: owner, email = '' }) => ({ name: owner, email })),

@@ -4,11 +4,12 @@ import { Problem } from '../../core/problem.ts';
 import {
   type AboutFacts,
   aboutFacts,
+  deprecationOf,
   isOwner,
   isVisibility,
+  keptTags,
   type Owner,
   ownerOf,
-  tagsOf,
   textIn,
   type VersionFacts,
   versionFacts,
@@ -104,7 +105,7 @@ function deprecations(hosted: View, name: string, versions: Json): RecordChange[
     if (!isObject(told)) return [];
     const facts = versionFacts(record);
     const text = typeof told.deprecated === 'string' ? told.deprecated.slice(0, 4096) : '';
-    if (text === (facts.deprecated ?? '')) return [];
+    if (text === deprecationOf(record)) return [];
     const { deprecated, ...rest } = facts;
     const changed: VersionFacts = text === '' ? rest : { ...rest, deprecated: text };
     return [{ version: record.version, facts: { ...changed } }];
@@ -129,7 +130,7 @@ function decideDocument(name: string, document: Json, revision: string | undefin
     // A whole document repeats the maintainers that it was read with, and after a merge those may be somebody else's.
     const owners = versions ? about.owners : ownersIn(document.maintainers, about.owners, desk.by);
     const left = hosted.records(name).flatMap(({ version }) => (removes.includes(version) ? [] : [version]));
-    const tags = removes.length > 0 ? tagsOf(about.tags, left, objectIn(document, 'dist-tags')) : about.tags;
+    const tags = removes.length > 0 ? keptTags(about.tags, left, objectIn(document, 'dist-tags')) : about.tags;
     const isNewOwner = !sameOwners(owners, about.owners);
     return {
       name,
@@ -234,7 +235,7 @@ export function deleteTarball(call: Call): Change | undefined {
           return { name, reply: done() };
         }
         const left = hosted.records(name).flatMap((record) => (record.version === version ? [] : [record.version]));
-        return { name, removes: [version], about: { ...about, tags: tagsOf(about.tags, left) }, reply: done() };
+        return { name, removes: [version], about: { ...about, tags: keptTags(about.tags, left) }, reply: done() };
       };
     },
   };

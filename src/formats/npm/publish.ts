@@ -4,7 +4,7 @@ import { type Digest, firstMismatch, fromIntegrity, parseDigest } from '../../co
 import type { Call, ChangeSet, Decide, Desk, StagedFile, View } from '../../core/format.ts';
 import { nameOfIdentity } from '../../core/identity.ts';
 import { Problem } from '../../core/problem.ts';
-import { aboutFacts, isVisibility, ownerOf, type VersionFacts } from './hosted.ts';
+import { aboutFacts, isVisibility, ownerOf, shownTags, type VersionFacts } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { isNewName, tarballPath } from './name.ts';
 import { documentLimit } from './publish-body.ts';
@@ -273,7 +273,7 @@ export async function receiveVersion(
     const owner = ownerOf(desk.by);
     const moved = Object.fromEntries(tags.map((tag) => [tag, version]));
     // A package always has a `latest`: clients without a range ask for it.
-    const all = { latest: version, ...before?.tags, ...moved };
+    const all: Record<string, string> = { latest: version, ...shownTags(hosted, name), ...before?.tags, ...moved };
     const access = before?.access ?? (isVisibility(document.access) ? document.access : undefined);
     const shown =
       all.latest === version

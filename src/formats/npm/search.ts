@@ -1,7 +1,7 @@
 /** Search results: packages that are published here, and what upstream finds for the same words. */
 import type { Body, Call, Document, DocumentType, Heard, Intent, Step, View } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
-import { aboutFacts, versionFacts } from './hosted.ts';
+import { aboutFacts, deprecationOf, shownTags, versionFacts } from './hosted.ts';
 import { isJson, isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { isName } from './name.ts';
 
@@ -183,9 +183,9 @@ function render({ path }: Document, view: View): Body {
   const found: { readonly rank: number; readonly object: Json }[] = [];
   for (const name of view.names()) {
     const about = aboutFacts(view, name);
-    const record = about && view.record(name, about.tags.latest ?? '');
+    const record = about && view.record(name, shownTags(view, name).latest ?? '');
     if (!record) continue;
-    const { manifest, deprecated, by } = versionFacts(record);
+    const { manifest, by } = versionFacts(record);
     const { description, keywords, homepage, license } = manifest;
     const author = authorIn(manifest.author);
     const candidate: Candidate = {
@@ -193,7 +193,7 @@ function render({ path }: Document, view: View): Body {
       description: typeof description === 'string' ? description : '',
       keywords: Array.isArray(keywords) ? keywords.filter((one) => typeof one === 'string') : [],
       people: [...about.owners.map((owner) => owner.name), ...(author === undefined ? [] : [author])],
-      deprecated: deprecated !== undefined,
+      deprecated: deprecationOf(record) !== '',
     };
     if (!fits(wanted, candidate)) continue;
     const scope = name.startsWith('@') ? name.slice(1, name.indexOf('/')) : 'unscoped';
