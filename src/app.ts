@@ -160,7 +160,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       tokenRoutes({ access }),
       whoamiRoutes({ access }),
       loginRoutes({ access, originOf, remoteOf }),
-      exchangeRoutes({ access, originOf, ownHosts: () => hostsOf(current) }),
+      exchangeRoutes({ access, originOf }),
       apiRoutes({ context: api, version, originOf, idOf }),
     ],
     context: {
@@ -213,6 +213,7 @@ function hostsOf({ server, hosts }: Config): string[] {
   return [...own, ...Object.keys(hosts).filter((host) => host !== 'default')];
 }
 
-function accessSettings({ orgs, issuers, signIn }: Config): AccessSettings {
-  return { orgs, issuers, signIn };
+function accessSettings(config: Config): AccessSettings {
+  const { orgs, issuers, signIn } = config;
+  return { orgs, issuers, signIn, hosts: hostsOf(config) };
 }

@@ -75,12 +75,12 @@ export interface AccessControl extends Access {
   /** A short-lived token in place of what was shown: registry clients and CI jobs want one. */
   seal(identity: Identity): Promise<SealedToken>;
   /**
-   * A CI job's ID token against a short-lived token of ours. `audiences`: what `aud` may say besides the configured ones.
-   * `limits`: it may do no more. Throws a Problem (`unauthorized`, `forbidden`) that says why not.
+   * A CI job's ID token against a short-lived token of ours. `origin`: public URL that the request reached. `limits`: it may do no
+   * more. Throws a Problem (`unauthorized`, `forbidden`) that says why not.
    */
   exchange(
     idToken: string,
-    audiences: readonly string[],
+    origin: string,
     limits?: Pick<TokenLimits, 'may' | 'names'>,
   ): Promise<SealedToken & { readonly identity: Identity }>;
   /** Whether ID tokens of some issuer are taken. */
@@ -204,7 +204,10 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
   const identification = new Identification({ orgs, seals, facts, now });
   const administration = createAdministration(orgs, identification, now);
   const logins = new WebLogins(facts, now);
-  const { credentials, issue } = createCredentials({ orgs, identification, administration, logins, now });
+  const { credentials, issue } = createCredentials({
+    ...{ orgs, identification, administration, logins, now },
+    exchange: (idToken, origin, limits) => exchange(idToken, origin, limits),
+  });
   const rights = createRights((org) => orgs.known(org)?.directory);
   let settings = options.settings;
   let issuers = createIssuers(settings.issuers, fetch, now);
@@ -237,6 +240,23 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       expiresInSeconds: seconds,
       issuedAt,
     };
+  }
+
+  async function exchange(
+    idToken: string,
+    origin: string,
+    limits?: Pick<TokenLimits, 'may' | 'names'>,
+  ): Promise<SealedToken & { readonly identity: Identity }> {
+    if (Object.keys(settings.issuers).length === 0) {
+      throw new Problem('not_found', 'No issuer of ID tokens is configured here.');
+    }
+    const plain = await issuers.verify(idToken, audiencesOf(origin, settings.hosts ?? []));
+    for (const org of orgs.names) await orgs.current(org);
+    if (!orgs.names.some((org) => isNamedIn(orgs, org, plain))) {
+      throw new Problem('forbidden', `No access rule of this server is about ci:${plain.name}.`);
+    }
+    const identity: Identity = limits ? { ...plain, token: { id: newTokenId(), ...limits } } : plain;
+    return { ...(await sealIdentity(identity)), identity };
   }
 
   const formSecret = createHmac('sha256', sealingKey).update('forms').digest();
@@ -295,15 +315,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     get exchanges() {
       return Object.keys(settings.issuers).length > 0;
     },
-    async exchange(idToken, audiences, limits) {
-      const plain = await issuers.verify(idToken, audiences);
-      for (const org of orgs.names) await orgs.current(org);
-      if (!orgs.names.some((org) => isNamedIn(orgs, org, plain))) {
-        throw new Problem('forbidden', `No access rule of this server is about ci:${plain.name}.`);
-      }
-      const identity: Identity = limits ? { ...plain, token: { id: newTokenId(), ...limits } } : plain;
-      return { ...(await sealIdentity(identity)), identity };
-    },
+    exchange,
     async describe(identity) {
       const { kind, name, org, claims, token } = identity;
       const found = org === undefined ? undefined : orgs.known(org);
@@ -347,6 +359,17 @@ function told(change: AccessChange): { readonly action: string; readonly name?: 
 function isNamedIn(orgs: Organisations, org: string, identity: Identity): boolean {
   const directory = orgs.known(org)?.directory;
   return directory !== undefined && namesJob(directory, identity);
+}
+
+/**
+ * Audiences that mean this server. A `Host` header is the sender's own word: were it believed, a token made out for somebody
+ * else's server would be taken here by whoever names that server.
+ */
+function audiencesOf(address: string, hosts: readonly string[]): string[] {
+  const { origin, host, hostname } = new URL(address);
+  const name = hostname.replace(/^\[|\]$/g, '').toLowerCase();
+  const isOurs = ['localhost', '127.0.0.1', '::1', ...hosts].includes(name);
+  return isOurs ? [...new Set([origin, host, hostname, `npm:${host}`, `npm:${hostname}`])] : [];
 }
 
 /** `undefined` for those whom nothing is known of. */

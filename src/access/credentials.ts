@@ -4,7 +4,7 @@ import { type Identity, nameOfIdentity } from '../core/identity.ts';
 import type { Signature } from '../core/journal.ts';
 import { Problem } from '../core/problem.ts';
 import type { Action } from '../core/repository.ts';
-import type { Administration } from './access.ts';
+import type { AccessControl, Administration } from './access.ts';
 import { type Identification, wrongPassword } from './identification.ts';
 import type { Organisations } from './organisations.ts';
 import { hashOfToken, isWellFormed, tokenPrefix } from './token.ts';
@@ -15,6 +15,9 @@ const all: readonly Action[] = ['read', 'publish', 'delete', 'admin'];
 const usualDays = 90;
 const mostDays = 3650;
 const dayMs = 86_400_000;
+
+/** What trusted publishing is for. */
+export const forPublishing = { may: ['read', 'publish'] } as const;
 
 export interface NewOwnToken {
   readonly description?: string | undefined;
@@ -34,8 +37,9 @@ export function createCredentials(parts: {
   readonly administration: Administration;
   readonly logins: WebLogins;
   readonly now: () => number;
+  readonly exchange: AccessControl['exchange'];
 }): Credentials {
-  const { orgs, identification, administration, logins, now } = parts;
+  const { orgs, identification, administration, logins, now, exchange } = parts;
 
   async function issue(identity: Identity, { description, may, expiresInDays }: NewOwnToken) {
     const { org, user } = ownerOf(identity);
@@ -88,6 +92,14 @@ export function createCredentials(parts: {
           });
           const { token, facts } = await issue(owner, { description, may, expiresInDays });
           return { is: 'token', token, id: facts.id, user: facts.user };
+        }
+        case 'exchange': {
+          const { idToken, name } = ask;
+          // It limits the token as a pattern does.
+          if (name?.includes('*')) throw new Problem('bad_request', 'A name is wanted, and no pattern.');
+          const limits = { ...forPublishing, ...(name === undefined ? {} : { names: [name] }) };
+          const { token, identity: job } = await exchange(idToken, origin, limits);
+          return { is: 'token', token, id: job.token?.id ?? '', user: job.name ?? '' };
         }
         case 'web-open': {
           const { session, code } = logins.open(org);

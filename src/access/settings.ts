@@ -6,6 +6,8 @@ export interface AccessSettings {
   readonly orgs: Readonly<Record<string, OrgSettings>>;
   /** Whose ID tokens are believed, by the name that `ci:` rules use. */
   readonly issuers: Readonly<Record<string, IssuerSettings>>;
+  /** Host names (without port, lower case) that are surely this server's. */
+  readonly hosts?: readonly string[];
   /** Sign-in of people through OpenID Connect. */
   readonly signIn?: SignInSettings | undefined;
 }

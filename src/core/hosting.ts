@@ -210,6 +210,8 @@ export type CredentialsAsk =
       readonly may?: readonly Action[];
       readonly expiresInDays?: number;
     }
+  /** A token for minutes for the ID token of a CI job; for this package alone, if one is named. */
+  | { readonly want: 'exchange'; readonly idToken: string; readonly name?: string }
   /** Sign in with a browser: an address for people, and one to ask whether they have. */
   | { readonly want: 'web-open' }
   | { readonly want: 'web-poll'; readonly session: string }

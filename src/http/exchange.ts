@@ -5,6 +5,7 @@
 import Router from '@koa/router';
 import type { Context } from 'koa';
 import type { AccessControl } from '../access/access.ts';
+import { forPublishing } from '../access/credentials.ts';
 import { Problem } from '../core/problem.ts';
 import { readJsonObject } from './form.ts';
 
@@ -12,26 +13,10 @@ export interface ExchangeOptions {
   readonly access: AccessControl;
   /** Public URL that the request reached, no trailing slash. */
   readonly originOf: (ctx: Context) => string;
-  /** Host names (without port) that are surely ours, in lower case: of `publicUrl`, of `hosts`. */
-  readonly ownHosts: () => readonly string[];
 }
 
-/** What trusted publishing is for. */
-const forPublishing = { may: ['read', 'publish'] } as const;
-
-export function exchangeRoutes({ access, originOf, ownHosts }: ExchangeOptions): Router {
+export function exchangeRoutes({ access, originOf }: ExchangeOptions): Router {
   const router = new Router();
-
-  /**
-   * Audiences that mean this server. A `Host` header is the sender's own word: were it believed, a token made out for somebody
-   * else's server would be taken here by whoever names that server.
-   */
-  function audiences(ctx: Context): string[] {
-    const { origin, host, hostname } = new URL(originOf(ctx));
-    const name = hostname.replace(/^\[|\]$/g, '');
-    const isOurs = ['localhost', '127.0.0.1', '::1'].includes(name) || ownHosts().includes(name.toLowerCase());
-    return isOurs ? [...new Set([origin, host, hostname, `npm:${host}`, `npm:${hostname}`])] : [];
-  }
 
   const needed = (): void => {
     if (!access.exchanges) throw new Problem('not_found', 'No issuer of ID tokens is configured here.');
@@ -40,7 +25,7 @@ export function exchangeRoutes({ access, originOf, ownHosts }: ExchangeOptions):
   router.post('/api/v1/oidc/exchange', async (ctx) => {
     needed();
     const { token } = await readJsonObject(ctx);
-    const given = await access.exchange(text(token, 'token'), audiences(ctx));
+    const given = await access.exchange(text(token, 'token'), originOf(ctx));
     ctx.set('cache-control', 'no-store');
     ctx.body = {
       token: given.token,
@@ -57,15 +42,20 @@ export function exchangeRoutes({ access, originOf, ownHosts }: ExchangeOptions):
     const { scope, name: last } = ctx.params as { readonly scope?: string; readonly name: string };
     const name = packageName(scope === undefined ? last : `${scope}/${last}`);
     const [, idToken = ''] = /^bearer +(\S+)$/i.exec(ctx.get('authorization').trim()) ?? [];
-    const given = await access.exchange(text(idToken, 'ID token'), audiences(ctx), { ...forPublishing, names: [name] });
     ctx.set('cache-control', 'no-store');
-    ctx.status = 201;
-    ctx.body = {
-      token: given.token,
-      token_type: 'oidc',
-      created: given.issuedAt,
-      expires: expiryOf(given),
-    };
+    try {
+      const given = await access.exchange(text(idToken, 'ID token'), originOf(ctx), {
+        ...forPublishing,
+        names: [name],
+      });
+      ctx.status = 201;
+      ctx.body = { token: given.token, token_type: 'oidc', created: given.issuedAt, expires: expiryOf(given) };
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error;
+      // What npm writes into its log with --loglevel=verbose; otherwise it goes on as if nobody had been asked.
+      ctx.status = error.status;
+      ctx.body = { message: error.message };
+    }
   });
 
   // twine, uv, gh-action-pypi-publish.
@@ -80,7 +70,7 @@ export function exchangeRoutes({ access, originOf, ownHosts }: ExchangeOptions):
     ctx.set('cache-control', 'no-store');
     try {
       const { token } = await readJsonObject(ctx);
-      const given = await access.exchange(text(token, 'token'), audiences(ctx), forPublishing);
+      const given = await access.exchange(text(token, 'token'), originOf(ctx), forPublishing);
       ctx.body = { success: true, token: given.token, expires: Math.floor(Date.parse(expiryOf(given)) / 1000) };
     } catch (error) {
       if (!(error instanceof Problem) || error.status >= 500) throw error;
@@ -99,7 +89,7 @@ export function exchangeRoutes({ access, originOf, ownHosts }: ExchangeOptions):
   router.post('/api/v1/oidc/trusted_publisher/exchange_token', async (ctx) => {
     needed();
     const { jwt } = await readJsonObject(ctx);
-    const given = await access.exchange(text(jwt, 'jwt'), audiences(ctx), forPublishing);
+    const given = await access.exchange(text(jwt, 'jwt'), originOf(ctx), forPublishing);
     ctx.set('cache-control', 'no-store');
     ctx.status = 201;
     ctx.body = {

@@ -194,6 +194,12 @@ describe('an ID token of a CI job', () => {
         limits: { may: ['read', 'publish'], names: ['@acme/shop'] },
       });
     }
+    const refused = await fetch(`${server.root}/-/npm/v1/oidc/token/exchange/package/x`, {
+      method: 'POST',
+      headers: bearer(await idToken({ aud: audience, sub: 'repo:evil/x' })),
+    });
+    expect(refused.status).toBe(403);
+    expect((await json(refused)).message).toMatch(/No access rule/);
     for (const name of ['*', '@acme%2f*', 'a%2fb%2fc']) {
       const response = await fetch(`${server.root}/-/npm/v1/oidc/token/exchange/package/${name}`, {
         method: 'POST',

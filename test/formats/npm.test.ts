@@ -41,6 +41,10 @@ conformance(format, {
     tokens: ['/-/npm/v1/tokens'],
     'token-create': ['/-/npm/v1/tokens'],
     'token-revoke': ['/-/npm/v1/tokens/token/abc'],
+    'oidc-exchange': [
+      '/-/npm/v1/oidc/token/exchange/package/lodash',
+      '/-/npm/v1/oidc/token/exchange/package/@acme%2fshop',
+    ],
     search: ['/-/v1/search?text=left%20pad&size=20', '/-/v1/search'],
     keys: ['/-/npm/v1/keys'],
     attestations: ['/-/npm/v1/attestations/@acme%2fbar@1.1.0', '/-/npm/v1/attestations/express@4.0.0'],

@@ -22,6 +22,8 @@ export interface Issuer {
   rotate(alg?: string): Promise<void>;
   /** Who signs in next, without asking. */
   person: Readonly<Record<string, unknown>>;
+  /** Claims of the job that asks for its ID token at `/actions?audience=…`, as jobs of GitHub Actions do. */
+  job: Readonly<Record<string, unknown>>;
   /** Answers 503 to everything. */
   down: boolean;
   /** Makes it call itself by another name. */
@@ -50,6 +52,7 @@ export async function startIssuer({ clientId = 'larder', clientSecret, terse }: 
   const accessTokens = new Map<string, Readonly<Record<string, unknown>>>();
   const state = { keyRequests: 0, down: false, alias: undefined as string | undefined };
   let person: Readonly<Record<string, unknown>> = { sub: '1', preferred_username: 'alice', groups: [] };
+  let job: Readonly<Record<string, unknown>> = { sub: 'repo:acme/shop:ref:refs/heads/main' };
   let url = '';
 
   const sign = (claims: Readonly<Record<string, unknown>>, header: Readonly<Record<string, unknown>> = {}) => {
@@ -121,6 +124,8 @@ export async function startIssuer({ clientId = 'larder', clientSecret, terse }: 
       case '/keys':
         state.keyRequests++;
         return json({ keys: [key.jwk] });
+      case '/actions':
+        return json({ value: await sign({ ...job, aud: asked.searchParams.get('audience') }) });
       case '/authorize':
         res.writeHead(302, { location: authorize(asked.searchParams) }).end();
         return;
@@ -155,6 +160,12 @@ export async function startIssuer({ clientId = 'larder', clientSecret, terse }: 
     },
     set person(next) {
       person = next;
+    },
+    get job() {
+      return job;
+    },
+    set job(next) {
+      job = next;
     },
     get down() {
       return state.down;

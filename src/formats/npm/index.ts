@@ -30,6 +30,7 @@ import {
   putTag,
 } from './manage.ts';
 import { escapeName, isName, nameBefore, tarballPath, versionOf } from './name.ts';
+import { exchange } from './oidc.ts';
 import { abbreviatedType, packument } from './packument.ts';
 import { release } from './release.ts';
 import { search, searchType } from './search.ts';
@@ -153,6 +154,12 @@ const routes: readonly Route[] = [
   { id: 'tokens', method: 'GET', path: '/-/npm/v1/tokens', intent: () => listTokens },
   { id: 'token-create', method: 'POST', path: '/-/npm/v1/tokens', intent: () => createToken },
   { id: 'token-revoke', method: 'DELETE', path: '/-/npm/v1/tokens/token/{token}', intent: () => revoke },
+  {
+    id: 'oidc-exchange',
+    method: 'POST',
+    path: '/-/npm/v1/oidc/token/exchange/package/{name+}',
+    intent: exchange,
+  },
   { id: 'search', method: 'GET', path: '/-/v1/search', intent: search },
   {
     id: 'keys',
