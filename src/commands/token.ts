@@ -77,7 +77,7 @@ async function withAccess(
   const facts = lastUses(config);
   try {
     const access = await createAccess({
-      settings: config,
+      settings: { orgs: config.orgs, issuers: {} },
       openJournal: journals.open,
       facts,
       sealingKey: await readOrCreateKey(join(path, 'keys/sealing')),
