@@ -344,6 +344,45 @@ describe('beside an upstream', () => {
   });
 });
 
+describe('a version that was pushed', () => {
+  it('is published in another repository, and at another server, as it is', async () => {
+    const there = await hosted();
+    const server = await hosted({
+      upstreams: { there: { url: there.url, format: 'rubygems', auth: { bearer: await there.token('alice') } } },
+      repositories: { production: { format: 'rubygems', sources: [{ hosted: true }] } },
+    });
+    const tool = gem('acme-tool', '1.0.0', { needs: { rack: ['>= 2'] }, platform: 'java' });
+    await pushed(server, tool);
+    const authorization = `Bearer ${await server.token('adam')}`;
+    for (const [body, changed] of [
+      [{ to: 'production' }, true],
+      [{ upstream: 'there' }, true],
+      [{ upstream: 'there' }, true],
+    ] as const) {
+      const answer = await ask(
+        `${server.root}/api/v1/orgs/acme/repositories/packages/packages/acme-tool/versions/1.0.0-java/promote`,
+        {
+          method: 'POST',
+          headers: { authorization, 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        },
+      );
+      expect(answer.status, answer.text()).toBe(200);
+      expect(answer.json()).toMatchObject({ changed });
+    }
+    const production: HostedServer = { ...server, url: `${server.root}/acme/production` };
+    for (const one of [production, there]) {
+      const get = await reader(one);
+      expect((await get('/gems/acme-tool-1.0.0-java.gem')).body.equals(gemFile(tool))).toBe(true);
+      expect((await get('/info/acme-tool')).text()).toMatch(/^---\n1\.0\.0-java rack:>= 2\|checksum:/);
+      expect((await get('/quick/Marshal.4.8/acme-tool-1.0.0-java.gemspec.rz')).status).toBe(200);
+      expect(linesIn(await get('/versions'))).toEqual([
+        `acme-tool 1.0.0-java ${md5Of((await get('/info/acme-tool')).body)}`,
+      ]);
+    }
+  });
+});
+
 describe('signing in', () => {
   it('gives a key that may do what was asked for', async () => {
     const server = await hosted();

@@ -425,6 +425,30 @@ describe('a push is refused', () => {
   });
 });
 
+describe('publishing elsewhere', () => {
+  const file = (bytes: Buffer) => ({
+    size: bytes.length,
+    read: async (at: number, length: number) => bytes.subarray(at, at + length),
+  });
+
+  it('is a push of the very gem', async () => {
+    const view = await hosting([acmeToolJava]);
+    const record = view.record('acme-tool', '1.3.0.rc1-java');
+    if (!record) throw new Error('it was pushed a moment ago');
+    const files = new Map(record.files.map(({ path }) => [path, file(view.bytes(path) ?? Buffer.alloc(0))]));
+    const [outgoing, ...more] = [...(format.release?.(record, files) ?? [])];
+    expect(more).toEqual([]);
+    expect(outgoing).toMatchObject({ method: 'POST', path: 'api/v1/gems' });
+    const sent: Uint8Array[] = [];
+    for await (const piece of outgoing?.body ?? []) sent.push(piece);
+    expect(Buffer.concat(sent).equals(gemFile(acmeToolJava))).toBe(true);
+    expect(outgoing?.isThere?.(409, 'Repushing of gem versions is not allowed.\n')).toBe(true);
+    expect(outgoing?.isThere?.(409, 'acme-tool was yanked')).toBe(false);
+    expect(outgoing?.isThere?.(403, 'Repushing of gem versions is not allowed.')).toBe(false);
+    expect(() => [...(format.release?.(record, new Map()) ?? [])]).toThrow('not among its files');
+  });
+});
+
 describe('a search', () => {
   it('finds names and words, those that begin so first', async () => {
     const view = await hosting([

@@ -1,5 +1,6 @@
 /** RubyGems: the compact index that Bundler reads, the lists and specifications in Ruby's Marshal that `gem` reads, the gems, and what `gem push` and its kin send. */
 import type { Answer, Artifact, Call, Document, DocumentType, Format, Intent } from '../../core/format.ts';
+import { releaseElsewhere } from './elsewhere.ts';
 import { fullName, fullNamePath } from './full-name.ts';
 import { gemspec, gemspecPath } from './gemspec.ts';
 import { info } from './info.ts';
@@ -192,6 +193,7 @@ function formatWith({ compactIndex }: Options): Format {
       { id: 'key', method: 'GET', path: '/api/v1/api_key', intent: () => oldSignIn },
     ],
     documents: [versions, names, info, fullName, specList, gemspec, gemFacts, versionList, search, completions, owners],
+    release: releaseElsewhere,
     // Printed as it is. RubyGems takes two beginnings of such a text for questions of its own, neither of which is ours.
     problem: ({ status, message }) => textBody(`${message}\n`, status),
     configure(options) {
