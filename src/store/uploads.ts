@@ -120,12 +120,15 @@ export class StoredUploads implements Uploads {
     const id = randomUUID();
     const { repository, name, by } = owner;
     const saved: Saved = { repository, name, by, createdAt: clock() };
+    let held: HeldUpload | undefined;
     try {
-      const held = await this.#take(id, () => this.#create(id));
+      held = await this.#take(id, () => this.#create(id));
       if (!held) throw new Error('a new upload was taken away');
       await disk.writeFile(this.#path(id, 'json'), JSON.stringify(saved));
       return held;
     } catch (error) {
+      await held?.discard();
+      await held?.release();
       throw health.failed(error);
     }
   }

@@ -6,6 +6,7 @@ import { disk } from '../../src/store/disk.ts';
 import { lockFile } from '../../src/store/process-lock.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type HeldUpload, sessionMs, type UploadOwner } from '../../src/store/uploads.ts';
+import { faults, faultyDisk } from '../support/faulty-disk.ts';
 import { bytesOf, diskWith, fileOperations, folder, opened, standingClock } from './opened.ts';
 
 const owner: UploadOwner = { repository: 'acme/hub', name: 'app', by: 'user:acme/ann' };
@@ -19,14 +20,12 @@ async function* pieces(...some: readonly Uint8Array[]): AsyncGenerator<Uint8Arra
 /** Sends bytes in a request of their own. */
 async function send(store: Store, id: string, ...some: readonly Uint8Array[]): Promise<void> {
   const held = (await store.uploads.hold(id, owner)) as HeldUpload;
-  await held.append(pieces(...some), limit);
-  await held.release();
+  await held.append(pieces(...some), limit).finally(() => held.release());
 }
 
 async function begun(store: Store, ...some: readonly Uint8Array[]): Promise<string> {
   const held = await store.uploads.open(owner);
-  await held.append(pieces(...some), limit);
-  await held.release();
+  await held.append(pieces(...some), limit).finally(() => held.release());
   return held.id;
 }
 
@@ -369,3 +368,41 @@ test.skipIf(process.getuid?.() === 0)(
     chmodSync(join(path, 'uploads/v1'), 0o700);
   },
 );
+
+describe('a disk that is', () => {
+  const kinds = Object.entries(faults).filter(([name]) => name.startsWith('broken'));
+
+  test.each(kinds)('%s, once, costs one request and nothing else', async (_name, fault) => {
+    for (let failAt = 1; ; failAt++) {
+      let armed = false;
+      const failing = faultyDisk(failAt, fault, () => armed);
+      const clock = standingClock(Date.now());
+      const store = await opened({ disk: failing, clock });
+      let id = '';
+      armed = true;
+      try {
+        id = await begun(store, one);
+        await send(store, id, two);
+        await finish(store, id, digestOf(both));
+      } catch {
+        // Whoever uploads hears of it, and asks how far it came.
+      }
+      failing.heal();
+      clock.forward(10_000);
+      if (!(await store.blobs.bytes(digestOf(both)))) {
+        const size = (await store.uploads.sizeOf(id, owner)) ?? 0;
+        if (size === 0) id = await begun(store);
+        await send(store, id, both.subarray(size));
+        await finish(store, id, digestOf(both));
+      }
+      expect(await store.blobs.bytes(digestOf(both)), failing.failed).toEqual(both);
+      clock.forward(sessionMs);
+      await store.uploads.sweep();
+      expect(filesIn(store.path), failing.failed).toEqual([]);
+      expect(store.usage().reservedBytes, failing.failed).toBe(0);
+      armed = false;
+      await store.close();
+      if (failing.failed === undefined) break;
+    }
+  });
+});
