@@ -119,6 +119,15 @@ test('made anew, checkpoints come from the journal alone', async () => {
   expect(hosting.usage()).toEqual({ bytes: 12, files: 2, versions: 2, packages: 1 });
 });
 
+test('an object is looked at even when a checkpoint makes it needless for a start', async () => {
+  const path = await published();
+  await verify({ path, rebuild: true });
+  writeFileSync(join(path, journalObjectName(repository, 1)), '{');
+  expect(await verify({ path })).toMatchObject({ clean: false, damaged: [{ path: 'journal/v1/acme/npm' }] });
+  const { hosting } = await publisher(await opened({ path }));
+  expect(hosting.usage().files).toBe(2);
+});
+
 test('everything survives a checkpoint', async () => {
   const path = await published(async (one) => {
     await one.publish('gone', '1');
