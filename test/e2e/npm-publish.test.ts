@@ -21,9 +21,6 @@ const closing: (() => Promise<void>)[] = [];
 beforeAll(async () => {
   registry = await startFakeRegistry();
   closing.push(() => registry.close());
-  server = await startHosted({ format: 'npm' });
-  closing.push(() => server.close());
-  for (const who of ['alice', 'adam', 'rita', 'nobody', 'olga']) tokens[who] = await server.token(who);
   merging = await startHosted({
     format: 'npm',
     upstreams: { outer: { url: registry.url } },
@@ -35,6 +32,13 @@ beforeAll(async () => {
   });
   closing.push(() => merging.close());
   tokens.merger = await merging.token('alice');
+  server = await startHosted({
+    format: 'npm',
+    repositories: { stable: { format: 'npm', sources: [{ hosted: true }] } },
+    upstreams: { elsewhere: { url: merging.url, format: 'npm', auth: { bearer: tokens.merger } } },
+  });
+  closing.push(() => server.close());
+  for (const who of ['alice', 'adam', 'rita', 'nobody', 'olga']) tokens[who] = await server.token(who);
 });
 
 afterAll(async () => {
@@ -303,6 +307,44 @@ describe('beside an upstream', () => {
     expect(await found('')).not.toContain('@acme/public-hidden');
     expect(await found('')).toContain('public-inner');
     expect(await found('merger')).toContain('@acme/public-hidden');
+  });
+});
+
+describe('going elsewhere', () => {
+  const promote = (name: string, version: string, to: Json, who = 'adam'): Promise<Answer> => {
+    const path = `/api/v1/orgs/acme/repositories/packages/packages/${encodeURIComponent(name)}/versions/${version}/promote`;
+    const headers = { authorization: `Bearer ${tokens[who]}`, 'content-type': 'application/json' };
+    return ask(`${server.root}${path}`, { method: 'POST', headers, body: JSON.stringify(to) });
+  };
+
+  test('to another repository, which then has it with a latest version', async () => {
+    for (const version of ['1.0.0', '1.1.0', '2.0.0-rc.1']) await publish({ name: '@acme/staged', version });
+    for (const version of ['1.1.0', '1.0.0', '2.0.0-rc.1']) {
+      const answer = await promote('@acme/staged', version, { to: 'stable' });
+      expect(answer.status, answer.text()).toBe(200);
+      expect(answer.json()).toMatchObject({ changed: true });
+    }
+    const authorization = `Bearer ${tokens.alice}`;
+    const url = `${server.root}/acme/stable/@acme%2fstaged`;
+    const document = (await ask(url, { headers: { authorization } })).json() as Packument;
+    expect(document['dist-tags']).toEqual({ latest: '1.1.0' });
+    const tarball = String(document.versions['1.0.0']?.dist.tarball);
+    expect(tarball).toBe(`${server.root}/acme/stable/@acme/staged/-/staged-1.0.0.tgz`);
+    const { body } = await ask(tarball, { headers: { authorization } });
+    expect(body.equals(packageOf({ name: '@acme/staged', version: '1.0.0' }))).toBe(true);
+  });
+
+  test('to another registry, as a client would publish it there', async () => {
+    const wanted = { name: '@acme/released', version: '1.0.0', files: { 'data.bin': Buffer.alloc(300_001, 'x') } };
+    await publish(wanted);
+    expect((await promote('@acme/released', '1.0.0', { upstream: 'elsewhere' }, 'alice')).status).toBe(403);
+    for (const said of [/is published at/, /was there already/]) {
+      const answer = await promote('@acme/released', '1.0.0', { upstream: 'elsewhere' });
+      expect(answer.status, answer.text()).toBe(200);
+      expect(answer.text()).toMatch(said);
+    }
+    const there = await npm('/@acme/released/-/released-1.0.0.tgz', { at: merging, who: 'merger' });
+    expect(there.body.equals(packageOf(wanted))).toBe(true);
   });
 });
 
