@@ -9,7 +9,7 @@ import type { Config } from './config/schema.ts';
 import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
-import { exchangeRoutes } from './http/exchange.ts';
+import { exchangeRoutes, isExchange } from './http/exchange.ts';
 import { loginRoutes } from './http/login.ts';
 import { createServer, type HttpServer } from './http/server.ts';
 import { tokenRoutes } from './http/token.ts';
@@ -156,6 +156,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     via,
     now,
     addresses: () => site,
+    overrides: isExchange,
     routes: ({ originOf, remoteOf, idOf }) => [
       tokenRoutes({ access }),
       whoamiRoutes({ access }),

@@ -15,6 +15,11 @@ export interface ExchangeOptions {
   readonly originOf: (ctx: Context) => string;
 }
 
+const publisher = '/api/v1/oidc/trusted_publisher/exchange_token';
+
+/** Whether it is asked for below a repository's address, whose business it is not. */
+export const isExchange = (method: string, path: string): boolean => method === 'POST' && path.endsWith(publisher);
+
 export function exchangeRoutes({ access, originOf }: ExchangeOptions): Router {
   const router = new Router();
 
@@ -85,8 +90,8 @@ export function exchangeRoutes({ access, originOf }: ExchangeOptions): Router {
     }
   });
 
-  // configure-rubygems-credentials, and Bundler's release task.
-  router.post('/api/v1/oidc/trusted_publisher/exchange_token', async (ctx) => {
+  // configure-rubygems-credentials, and Bundler's release task. What they take for the server is where gems are pushed to: a repository.
+  router.post([publisher, `/:org/:repository${publisher}`], async (ctx: Context) => {
     needed();
     const { jwt } = await readJsonObject(ctx);
     const given = await access.exchange(text(jwt, 'jwt'), originOf(ctx), forPublishing);

@@ -43,6 +43,8 @@ export interface ServerOptions extends StatusOptions {
   readonly context: HandleContext;
   /** Tokens, sign-in, administration: what is no repository. */
   readonly routes: (reach: Reach) => readonly Router[];
+  /** Which of them stand below the addresses of repositories. */
+  readonly overrides: (method: string, path: string) => boolean;
   /** Asked for each request, so that a new configuration takes effect with the next one. */
   readonly addresses: () => Addresses;
 }
@@ -260,6 +262,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   const repositories: Middleware = async (ctx, next) => {
     const course = ctx.state.course as Course;
     const [rawPath = '/', query = ''] = split(ctx.req.url ?? '/');
+    if (options.overrides(ctx.method, rawPath)) return next();
     const parameters = new URLSearchParams(query);
     const reached = baseOf.bind(undefined, factsOf(ctx.req));
     const found = resolve(options.addresses(), {

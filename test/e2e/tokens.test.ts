@@ -115,6 +115,16 @@ describe('the token service', () => {
     expect(posted.status).toBe(401);
   });
 
+  it('is not what refuses them: they are refused everywhere, also where everybody may read', async () => {
+    const expired = await server.expiredToken();
+    for (const headers of [bearer(expired), basic('alice', expired), basic(expired, '')]) {
+      const response = await get('/v2/acme/open/app/tags/list', headers);
+      expect(response.status).toBe(401);
+      expect(JSON.stringify(await json(response))).toMatch(/This token expired on /);
+    }
+    expect((await get('/v2/acme/open/app/tags/list', basic('hubuser', 'secret'))).status).toBe(404);
+  });
+
   it('gives tokens of other organisations, too: what is asked decides', async () => {
     const given = await json(
       await get('/token?scope=repository:acme/images/app:pull', basic('x', await server.token('olga'))),
@@ -223,6 +233,8 @@ describe('an ID token of a CI job', () => {
   });
 
   it('is exchanged where gem does it', async () => {
+    const below = await post('/acme/packages/api/v1/oidc/trusted_publisher/exchange_token', { jwt: await idToken() });
+    expect(below.status).toBe(201);
     const response = await post('/api/v1/oidc/trusted_publisher/exchange_token', { jwt: await idToken() });
     expect(response.status).toBe(201);
     const given = await json(response);
