@@ -51,6 +51,10 @@ function plainVersion(version: string): string {
     .replace(/\+.*$/, '');
 }
 
+/** Two versions that differ in nothing else are the same one to clients. */
+const withoutBuild = (version: string): string =>
+  version.includes('+') ? version.slice(0, version.indexOf('+')) : version;
+
 const strictVersion = /^\d+\.\d+\.\d+(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
 
 function isVersion(text: string): boolean {
@@ -258,11 +262,11 @@ export async function receiveVersion(
   const tags = newTags(document, version);
   const readme = readmeOf(document, told);
   // pnpm asks for the file without build metadata.
-  const paths = [...new Set([version, version.replace(/\+.*$/, '')])].map((text) => tarballPath(name, text));
+  const paths = [...new Set([version, withoutBuild(version)])].map((text) => tarballPath(name, text));
   const source = sourceOf(manifest);
 
   return (hosted): ChangeSet => {
-    const same = hosted.records(name).find((record) => plainVersion(record.version) === plainVersion(version));
+    const same = hosted.records(name).find((record) => withoutBuild(record.version) === withoutBuild(version));
     if (same && (!hosted.overwrites || same.version !== version)) {
       throw new Problem(
         'conflict',
