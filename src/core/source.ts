@@ -20,6 +20,25 @@ export interface Asking {
   readonly admit?: (facts: VersionFacts) => void;
   /** Who will read the answer. Absent: nobody in particular, and everything may be told. */
   readonly reader?: Reader;
+  /** No upstream is asked, whatever the configuration says: what is stored is the answer, however old, or `offline` is thrown. */
+  readonly offline?: boolean;
+  /** Told of everything stored, or about to be, that the answer is made of. */
+  readonly used?: (use: Use) => void;
+}
+
+/** Something that an answer was made of, by names that mean the same on another server. */
+export interface Use {
+  /** `org/name` of the repository whose own source it is. */
+  readonly repository: string;
+  /** Name of the upstream; `hosted` for what is published in the repository. */
+  readonly upstream: string;
+  /** Id. */
+  readonly format: string;
+  /** Id of the kind of document; absent: an artifact. */
+  readonly type?: string;
+  readonly path: string;
+  /** Of a document that upstream has in several forms. */
+  readonly representation?: string;
 }
 
 /** What policy judges. Times in milliseconds since 1970, or as the document said them. */

@@ -90,7 +90,11 @@ async function attempt(context: DocumentContext, ask: DocumentAsk, asking: Askin
   if (!leading) return offline ? { offline } : {};
   const refused = await refusedIn(repository, want, found, context.now());
   const made = await context.derived.get({ repository, options, want, base, found, refused, coding });
-  if (!made) return { mayBeOld: asking.fresh === undefined && found.some(isStored), ...(offline ? { offline } : {}) };
+  if (!made) {
+    const kept = found.some((one) => one.outcome === 'offline');
+    const mute = offline ?? (kept ? notInStored(repository, want) : undefined);
+    return { mayBeOld: asking.fresh === undefined && found.some(isStored), ...(mute ? { offline: mute } : {}) };
+  }
   const lastModified = made.headers['last-modified'];
   const freshUntil = Math.min(...found.map((one) => one.freshUntil));
   const etag = made.headers.etag ?? `"${made.hex}${coding === 'identity' ? '' : `-${coding}`}"`;
@@ -142,10 +146,20 @@ async function refusedIn(repository: Repository, want: Document, found: readonly
   return refusedVersions(repository.policy, want.name, links, seen, nowMs);
 }
 
+/** The stored copy may be older than what is asked for. */
+function notInStored(repository: Repository, { name, path, variant }: Document): Problem {
+  return new Problem(
+    'offline',
+    `${name ?? path}${projectionOf(variant)} is not in what ${repository.id} has stored of it, and it is set to offline: fetch it on a connected server (larder warm), export it there and import it here.`,
+  );
+}
+
+const projectionOf = (variant: string | undefined): string =>
+  variant?.includes(':') ? ` (${variant.replace(':', ' ')})` : '';
+
 export function notHere(repository: Repository, what: string, variant?: string): Problem {
-  const projection = variant?.includes(':') ? ` (${variant.replace(':', ' ')})` : '';
   return new Problem(
     'not_found',
-    `${what}${projection} is not in ${repository.id}: every source was asked and none has it.`,
+    `${what}${projectionOf(variant)} is not in ${repository.id}: every source was asked and none has it.`,
   );
 }

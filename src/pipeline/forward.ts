@@ -36,16 +36,17 @@ export async function answerForward(
       };
     } catch (error) {
       if (!isTrouble(error)) throw error;
-      trouble ??= error;
+      if (!trouble || trouble.code === 'offline') trouble = error;
     }
   }
-  if (trouble) throw trouble;
+  const isOffline = trouble?.code === 'offline';
+  if (trouble && !(isOffline && want.otherwise)) throw trouble;
   if (want.otherwise) {
     const { status = 200, headers = {}, bytes } = want.otherwise;
     return {
       status,
       headers: { 'cache-control': 'no-store', ...headers },
-      outcome: 'answered',
+      outcome: isOffline ? 'offline' : 'answered',
       body: { kind: 'bytes', bytes },
     };
   }

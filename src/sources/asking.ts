@@ -14,6 +14,17 @@ export function refuseStatus(status: number, path: string, source: string): void
   );
 }
 
+/**
+ * What there is to say when nobody may be asked. `setSo`: the configuration says so, and not only the one who asks.
+ * `wasAbsent`: upstream's last word was that it has no such thing.
+ */
+export function notStored(what: string, source: string, setSo: boolean, wasAbsent = false): Problem {
+  const message = setSo
+    ? `${what} is not stored here, and ${source} is set to offline: fetch it on a connected server (larder warm), export it there and import it here.`
+    : `${what} is not stored here, and only what is stored was asked for.`;
+  return new Problem('offline', message, wasAbsent ? { wasAbsent } : {});
+}
+
 /** Whom the request came through, for whoever is asked next. */
 export function viaOf({ via }: Asking): { readonly via?: string } {
   return via === undefined ? {} : { via };

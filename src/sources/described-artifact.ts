@@ -6,11 +6,14 @@ import { isTrouble } from '../core/problem.ts';
 import type { Asking, FoundArtifact, FoundDocument } from '../core/source.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
+import { notStored } from './asking.ts';
 import { factsOf, type Kept, strongest } from './kept-artifacts.ts';
 
 type Find = (want: Artifact, asking: Asking) => Promise<FoundArtifact | undefined>;
 
 export interface DescribedParts {
+  /** The upstream's name, for messages. */
+  readonly id: string;
   readonly store: Store;
   readonly kept: Kept;
   readonly lookUp: LookUp;
@@ -33,12 +36,12 @@ export function createDescribed(parts: DescribedParts): Find {
 
   /** What the document says now decides, and what lies under the path it says is fetched once and kept. */
   async function described(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
-    const { describedBy, freshness: _, ...rest } = want;
+    if (parts.offline || asking.offline) return whileOffline(want, asking);
+    const { describedBy } = want;
     const looked = describedBy && (await lookUp(describedBy, want.path, asking));
     if (!looked) return undefined;
     const { link, document } = looked;
-    const digest = strongest(link.digests ?? []);
-    const there: Artifact = { ...rest, path: link.at ?? want.path, ...(digest ? { digest } : {}) };
+    const there = placeOf(want, link);
     asking.admit?.(factsOf(want, link));
     const { head, ...whole } = asking;
     const hasOther = want.reads !== undefined && (await kept.entryOf(want))?.status === 200;
@@ -65,6 +68,28 @@ export function createDescribed(parts: DescribedParts): Find {
     const mayBeOld = document.outcome === 'hit' || document.outcome === 'stale';
     if (asking.fresh || !mayBeOld) return lastMeaning(want, asking);
     return described(want, { ...asking, fresh: 'revalidate', lookingFor: `the bytes of ${want.path}` });
+  }
+
+  function placeOf({ describedBy: _, freshness: __, ...rest }: Artifact, { at, digests = [] }: Link): Artifact {
+    const digest = strongest(digests);
+    return { ...rest, path: at ?? rest.path, ...(digest ? { digest } : {}) };
+  }
+
+  /** What the path meant when that was last heard, or before, if only those bytes are here. HEAD is told of no others than GET. */
+  async function whileOffline(want: Artifact, { head: _, ...asking }: Asking): Promise<FoundArtifact> {
+    const unless = (error: unknown): undefined => {
+      if (!isTrouble(error)) throw error;
+    };
+    const looked = want.describedBy && (await lookUp(want.describedBy, want.path, asking).catch(unless));
+    if (looked) {
+      const { link, document } = looked;
+      asking.admit?.(factsOf(want, link));
+      const found = await find(placeOf(want, link), asking).catch(unless);
+      if (found) return asDescribed(found, document);
+    }
+    const last = await lastMeaning(want, asking);
+    if (last) return last;
+    throw notStored(want.path, parts.id, parts.offline);
   }
 
   function asDescribed(found: FoundArtifact, document: FoundDocument): FoundArtifact {
@@ -95,7 +120,9 @@ export function createDescribed(parts: DescribedParts): Find {
 
   async function lastMeaning(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
     const entry = await kept.entryOf(want);
-    if (entry?.status !== 200 || !mayServeStale(entry, now(), parts.freshness)) return undefined;
+    if (entry?.status !== 200) return undefined;
+    const isOffline = parts.offline || asking.offline === true;
+    if (!isOffline && !mayServeStale(entry, now(), parts.freshness)) return undefined;
     asking.admit?.(factsOf(want, entry));
     return kept.open({ ...want, freshness: 'revalidate' }, entry, parts.offline ? 'offline' : 'stale');
   }

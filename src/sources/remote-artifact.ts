@@ -1,4 +1,5 @@
 /** Artifacts from an upstream: a link tells what to expect, one download serves everybody, and what was verified stays. */
+import { createHash } from 'node:crypto';
 import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Artifact, Document, Format, Link } from '../core/format.ts';
@@ -18,9 +19,10 @@ import type { StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
 import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
-import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, notStored, refuseStatus, viaOf } from './asking.ts';
 import { createTold } from './checksums.ts';
 import { createDescribed } from './described-artifact.ts';
+import { bytesOf, openEntry } from './entry-blob.ts';
 import { createKept, factsOf, strongest } from './kept-artifacts.ts';
 import type { Learn, RemoteDocuments } from './remote-document.ts';
 import { readAll } from './staged-bytes.ts';
@@ -488,7 +490,11 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       digests?.find((one) => algorithmOf(one) === algorithm);
     const entry = await entryOf(want);
     const kept = entry?.status === 200 ? among(entry.digests) : undefined;
-    if (options.offline) return kept;
+    if (options.offline || asking.offline) {
+      const known = kept ?? (entry?.status === 200 ? await computed(entry, algorithm) : undefined);
+      if (known) return known;
+      throw notStored(want.path, options.id, options.offline, entry !== undefined && entry.status !== 200);
+    }
     if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
     if (!kept || want.freshness === 'revalidate') {
       // Whoever asks got the last byte of it a moment ago: the bytes that are being stored are the ones that are meant.
@@ -507,6 +513,19 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     return kept ?? told.one(want, algorithm, asking);
   }
 
+  /** For what came here with other digests than those that its clients ask for. */
+  async function computed(entry: StoredEntry, algorithm: Algorithm): Promise<Digest | undefined> {
+    const blob = await openEntry(store, entry);
+    if (!blob) return undefined;
+    try {
+      const hash = createHash(algorithm);
+      for await (const chunk of bytesOf(blob, entry.url).read()) hash.update(chunk);
+      return `${algorithm}:${hash.digest('hex')}`;
+    } finally {
+      blob.close();
+    }
+  }
+
   async function holds(want: Artifact): Promise<boolean> {
     const entry = await entryOf(want);
     return entry?.status === 200 && entry.digest !== undefined && store.blobs.has(entry.digest);
@@ -519,21 +538,19 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const kept = entry?.status === 200 && agreed ? entry : undefined;
     if (kept) asking.admit?.(factsOf(want, kept));
     const mutable = want.freshness === 'revalidate';
+    const offline = options.offline || asking.offline === true;
     const verdict = !mutable ? 'fresh' : kept ? judge(kept, now(), options.freshness) : 'revalidate';
-    if (kept && verdict === 'fresh' && isTakenDown(kept.gone, options.takedown)) return undefined;
-    if (kept && (verdict === 'fresh' || options.offline)) {
-      const hit = await stored(want, kept, options.offline ? 'offline' : 'hit');
+    if (kept && (verdict === 'fresh' || offline) && isTakenDown(kept.gone, options.takedown)) return undefined;
+    if (kept && (verdict === 'fresh' || offline)) {
+      const hit = await stored(want, kept, options.offline ? 'offline' : verdict === 'fresh' ? 'hit' : 'stale');
       if (hit) {
         if (!mutable) noteContradiction(want, kept);
         // Until then nobody asks upstream, so the answer stays the same.
-        return mutable && !options.offline ? { ...hit, freshUntil: kept.checkedAt + options.freshness.ttlMs } : hit;
+        return mutable && !offline ? { ...hit, freshUntil: kept.checkedAt + options.freshness.ttlMs } : hit;
       }
     }
-    if (options.offline) {
-      throw new Problem(
-        'offline',
-        `${want.path} is not stored, and ${options.id} is set to offline: fetch it on a connected server first.`,
-      );
+    if (offline) {
+      throw notStored(want.path, options.id, options.offline, entry !== undefined && entry.status !== 200);
     }
     if (entry && entry.status !== 200 && isNegativeFresh(entry, now(), options.negativeTtlMs)) return undefined;
     if (kept && verdict === 'revalidate-behind') {

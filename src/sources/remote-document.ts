@@ -19,7 +19,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { DownloadFacts, Downloads } from '../upstream/download.ts';
-import { aboutOf, type Locate, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, notStored, refuseStatus, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
 import { obtain } from './obtain.ts';
 import { readAll } from './staged-bytes.ts';
@@ -490,18 +490,29 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     return false;
   }
 
+  /** However old it is, in whichever form holds what is asked for. What upstream was known to have taken back stays so. */
+  async function whileOffline(want: Document): Promise<FoundDocument> {
+    const forms: Held[] = [];
+    let wasAbsent = false;
+    for (const representation of representationsOf(want)) {
+      const slot = slotOf(want, representation);
+      const entry = await store.entries.get(slot.key);
+      if (entry?.status === 200 && !isTakenDown(entry.gone, options.takedown)) forms.push({ slot, entry });
+      else if (entry) wasAbsent = true;
+    }
+    for (const held of forms.sort((one, other) => other.entry.checkedAt - one.entry.checkedAt)) {
+      const fresh = verdictOn(held.entry) === 'fresh' ? 'hit' : 'stale';
+      const kept = await found(held, options.offline ? 'offline' : fresh);
+      if (kept) return kept;
+    }
+    throw notStored(want.path, options.id, options.offline, wasAbsent && forms.length === 0);
+  }
+
   async function find(want: Document, wanted: Asking): Promise<FoundDocument | undefined> {
     const { fresh, lookingFor, ...plain } = wanted;
     const asking: Asking = fresh && lookingFor !== undefined && lookedLately(want, lookingFor) ? plain : wanted;
+    if (options.offline || asking.offline) return whileOffline(want);
     const held = await stored(want);
-    if (options.offline) {
-      const kept = held && (await found(held, 'offline'));
-      if (kept) return kept;
-      throw new Problem(
-        'offline',
-        `${want.path} is not stored, and ${options.id} is set to offline: fetch it on a connected server first.`,
-      );
-    }
     if (!held) {
       const { refreshed, joined } = await refresh(want, undefined, asking);
       return settle(refreshed, joined);

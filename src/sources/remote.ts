@@ -8,7 +8,7 @@ import type { Asking, FoundDocument, Source } from '../core/source.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { Downloads } from '../upstream/download.ts';
-import { aboutOf, viaOf } from './asking.ts';
+import { aboutOf, notStored, viaOf } from './asking.ts';
 import { createRemoteArtifacts } from './remote-artifact.ts';
 import { createRemoteDocuments, type Learn } from './remote-document.ts';
 
@@ -53,7 +53,18 @@ function createDiscover(
   };
 }
 
-export function createRemote(options: RemoteOptions): Source {
+/** Whatever else is asked of it, nothing goes out. */
+function silent(upstream: Upstream): Upstream {
+  return {
+    ...upstream,
+    ask: async ({ url }) => {
+      throw notStored(url, upstream.name, true);
+    },
+  };
+}
+
+export function createRemote(given: RemoteOptions): Source {
+  const options = given.offline ? { ...given, upstream: silent(given.upstream) } : given;
   const { upstream, format } = options;
   const base = upstream.url.replace(/\/+$/, '');
   const plain = (path: string): string => `${base}/${encodePath(path)}`;
@@ -87,7 +98,8 @@ export function createRemote(options: RemoteOptions): Source {
       return found ? [found] : [];
     },
     async forward(want, call, asking) {
-      if (options.offline) return undefined;
+      if (options.offline || asking.offline)
+        throw notStored(want.path.split('?')[0] ?? '', options.id, options.offline);
       const reply = await upstream.ask({
         method: call.method,
         url: `${base}/${want.path}`,
