@@ -197,7 +197,7 @@ export function createAdministration(
         );
       }
       const token = newToken();
-      const record = recordOf(wanted, token, new Date(now()).toISOString());
+      const record = recordOf(wanted, token, new Date(now()).toISOString(), directory);
       // In turn with what happens to its owner: one of a user who just went must not come back with the next of the name.
       await journal.append(`user:${wanted.user}`, by, () => {
         if (directory.kindOf(wanted.user) === undefined) throw noUser(org, wanted.user);
@@ -225,10 +225,12 @@ export function createAdministration(
   };
 }
 
-function recordOf(wanted: NewToken, token: string, createdAt: string): TokenRecord {
+function recordOf(wanted: NewToken, token: string, createdAt: string, directory: Directory): TokenRecord {
   const { user, may, repositories, names, description, expiresAt } = wanted;
+  let id = newTokenId();
+  while (directory.isUsedId(id)) id = newTokenId();
   return {
-    id: newTokenId(),
+    id,
     hash: hashOfToken(token),
     user,
     may: may ?? actions,
