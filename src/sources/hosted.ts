@@ -73,7 +73,7 @@ export function createHosted({ claims, merge, hosting, store, repository, now }:
     claims,
     filters: true,
     ready: () => hosting.ready(),
-    owns: (name) => hosting.has(name) && !merge.some((pattern) => matchesName(pattern, name)),
+    owns: (name) => hosting.knew(name) && !merge.some((pattern) => matchesName(pattern, name)),
     stamp,
 
     async artifact(want, asking): Promise<FoundArtifact | undefined> {

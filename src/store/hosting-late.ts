@@ -28,6 +28,7 @@ export function lateHosting(error: unknown, open: () => Promise<Hosting>): Hosti
     ready: async () => (await opening()).ready(),
     isCurrent: () => opened?.isCurrent() ?? false,
     has: (name) => known().has(name),
+    knew: (name) => known().knew(name),
     sourceOf: (name) => known().sourceOf(name),
     view: (narrowed) => known().view(narrowed),
     revision: (name) => known().revision(name),

@@ -106,6 +106,10 @@ export class HostedState {
     return found?.sourced === undefined ? undefined : found.records.get(found.sourced)?.source;
   }
 
+  knew(name: string): boolean {
+    return this.#packages.has(name) || this.#gone.has(name);
+  }
+
   revision(name?: string): string {
     if (name === undefined) return this.#stamp;
     return this.#packages.get(name)?.revision ?? this.#gone.get(name) ?? nothingYet;

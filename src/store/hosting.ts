@@ -16,6 +16,8 @@ export interface Hosting {
   isCurrent(): boolean;
   /** Whether the package has a version or a file. */
   has(name: string): boolean;
+  /** Whether it ever had one: a name that was private once stays so when the last version of it is deleted. */
+  knew(name: string): boolean;
   /** URL of the source project that the newest record with one names. */
   sourceOf(name: string): string | undefined;
   /** Of one name, or of what may be seen. It tells what is hosted at the moment it is asked, not when it was made. */
@@ -200,6 +202,7 @@ export async function openHosting(options: HostingOptions): Promise<OpenedHostin
     ready: () => journal.catchUp(),
     isCurrent: () => journal.isCurrent(),
     has: (name) => state.package(name) !== undefined,
+    knew: (name) => state.knew(name),
     sourceOf: (name) => state.sourceOf(name),
     view: (narrowed) => (narrowed ? viewOf(state, options.overwrites, narrowed) : view),
     revision: (name) => state.revision(name),

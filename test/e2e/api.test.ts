@@ -1,9 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { operations } from '../../src/http/api/operations.ts';
 import type { Operation } from '../../src/http/api/route.ts';
+import { startFakeUpstream } from '../support/fake-upstream.ts';
+import { temporaryFolder } from '../support/folder.ts';
 import { type HostedServer, startHosted } from '../support/hosted-server.ts';
 import { type Answer, ask } from '../support/http.ts';
 import { eventually } from '../support/wait.ts';
@@ -374,5 +376,35 @@ describe('the administration API', () => {
     });
     expect(answer.status).toBe(status);
     expect(answer.json()).toMatchObject({ error: expect.any(String), code: expect.any(String) });
+  });
+});
+
+describe('a name whose last version was deleted', () => {
+  it('is asked for nowhere else, also after a restart', async () => {
+    const upstream = await startFakeUpstream();
+    upstream.at('/tools/secret.txt', { body: 'of somebody else' });
+    const folder = await temporaryFolder();
+    const start = (): Promise<HostedServer> =>
+      startHosted({
+        format: 'generic',
+        folder: folder.path,
+        upstreams: { inner: { url: upstream.url } },
+        sources: [{ hosted: true }, { remote: 'inner' }],
+      });
+    let server = await start();
+    onTestFinished(async () => {
+      await server.close();
+      await upstream.close();
+      await folder.remove();
+    });
+    const headers = { authorization: `Bearer ${await server.token('alice')}` };
+    const read = async (): Promise<number> => (await ask(`${server.url}/tools/secret.txt`, { headers })).status;
+    await ask(`${server.url}/tools/secret.txt`, { method: 'PUT', headers, body: 'own' });
+    expect((await ask(`${server.url}/tools/secret.txt`, { method: 'DELETE', headers })).status).toBeLessThan(300);
+    expect(await read()).toBe(404);
+    await server.stop();
+    server = await start();
+    expect(await read()).toBe(404);
+    expect(upstream.requests).toEqual([]);
   });
 });
