@@ -64,13 +64,14 @@ export async function resolveConfig(
   for (const [name, org] of Object.entries(file.orgs)) {
     if (reservedOrgs.includes(name)) complain(['orgs', name], `"${name}" is reserved; name the org differently`);
     orgs[name] = {
+      recording: org.recording,
       ...(org.maxSize === undefined ? {} : { maxSizeBytes: org.maxSize }),
       teams: org.teams,
       webhooks: org.webhooks,
       repositories: Object.fromEntries(
         Object.entries(org.repositories).map(([repository, settings]) => [
           repository,
-          resolveRepository(settings, name, repository, upstreams, options, complain),
+          resolveRepository(settings, name, repository, { upstreams, offline: file.offline }, options, complain),
         ]),
       ),
       users: usersOf(org),
@@ -110,6 +111,7 @@ export async function resolveConfig(
       orgs,
       issuers,
       ...(signIn && { signIn }),
+      offline: file.offline,
       webhooks: file.webhooks,
       documents: {
         threads: file.documents.threads,
@@ -286,6 +288,7 @@ async function finishUpstream(
       ...realms.map((realm) => new URL(realm).host),
     ],
     onlyHosts: settings.onlyHosts,
+    offline: settings.offline,
     namespaces: [
       ...new Set([url.host, ...(known?.namespaces ?? []), ...settings.namespaces.map((one) => one.toLowerCase())]),
     ],
@@ -369,7 +372,7 @@ function resolveRepository(
   settings: RepositoryFile,
   org: string,
   name: string,
-  upstreams: Readonly<Record<string, UpstreamConfig>>,
+  { upstreams, offline }: { readonly upstreams: Readonly<Record<string, UpstreamConfig>>; readonly offline: boolean },
   { formats }: ResolveOptions,
   complain: Complain,
 ): RepositoryConfig {
@@ -414,7 +417,7 @@ function resolveRepository(
       staleIfErrorMs: source.staleIfError === 'unlimited' ? undefined : source.staleIfError,
       negativeTtlMs: source.negativeTtl,
       patienceMs: source.patience,
-      offline: source.offline,
+      offline: source.offline || offline || upstream?.offline === true,
       claims: source.claims,
       ...takedownOf(source.takedown),
     };
@@ -426,6 +429,9 @@ function resolveRepository(
     options: settings.options,
     maxArtifactSizeBytes: settings.maxArtifactSize,
     keepGoing: settings.keepGoing,
+    ...(settings.keepWarm && {
+      keepWarm: { everyMs: settings.keepWarm.every, usedWithinMs: settings.keepWarm.usedWithin },
+    }),
   };
 }
 

@@ -19,6 +19,8 @@ export interface Config {
   /** Whose ID tokens CI jobs may show, by the name that rules use. */
   readonly issuers: Readonly<Record<string, IssuerConfig>>;
   readonly signIn?: SignInConfig;
+  /** No upstream is asked at all. */
+  readonly offline: boolean;
   readonly webhooks: { readonly hosts: readonly string[] };
   readonly documents: DocumentsConfig;
   readonly log: LogConfig;
@@ -78,6 +80,8 @@ export interface UpstreamConfig {
   readonly ca?: string;
   readonly hosts: readonly string[];
   readonly onlyHosts: boolean;
+  /** It is never asked. */
+  readonly offline: boolean;
   /** What mirror clients call it, lower case; its own host is always among them. */
   readonly namespaces: readonly string[];
   readonly shortNames?: string;
@@ -135,6 +139,8 @@ export interface WebhookConfig {
 }
 
 export interface OrgConfig {
+  /** Who may have what they ask for recorded, of what they may read. */
+  readonly recording: 'members' | 'everyone';
   readonly webhooks: readonly WebhookConfig[];
   /** Of everything published in its repositories. */
   readonly maxSizeBytes?: number;
@@ -156,6 +162,14 @@ export interface RepositoryConfig {
   readonly maxArtifactSizeBytes: number;
   /** Whether a download is finished and stored although every client that wanted it left. */
   readonly keepGoing: boolean;
+  /** Absent: what is used is refreshed by those who use it. */
+  readonly keepWarm?: KeepWarmConfig;
+}
+
+export interface KeepWarmConfig {
+  readonly everyMs: number;
+  /** What was asked for as lately as this is kept warm. */
+  readonly usedWithinMs: number;
 }
 
 export type SourceConfig = RemoteSourceConfig | NestedSourceConfig | HostedSourceConfig;
@@ -171,6 +185,7 @@ export interface RemoteSourceConfig {
   readonly negativeTtlMs: number;
   /** How long a client waits for a revalidation before it gets the stale copy. */
   readonly patienceMs: number;
+  /** Also when the upstream or the whole server is. */
   readonly offline: boolean;
   readonly claims: readonly string[];
   /** Absent: what suits the format. */
@@ -419,6 +434,7 @@ export const upstreamSchema = z.strictObject({
     .prefault([])
     .describe('Further hosts that its links and redirects may lead to, also if their addresses are private.'),
   onlyHosts: flag(false).describe('Links and redirects may lead to its own host and `hosts` only.'),
+  offline: flag(false).describe('Never ask it, whichever repository is asked; serve only what is stored.'),
   namespaces: z
     .array(text('registry name'))
     .prefault([])
@@ -521,6 +537,15 @@ const repositorySchema = z.strictObject({
     .describe("The format's own settings; see its page in `docs/formats`."),
   maxArtifactSize: size().prefault('20GB').describe('A longer file is refused.'),
   keepGoing: flag(true).describe('Finish and store a download although every client that wanted it has left.'),
+  keepWarm: z
+    .strictObject({
+      every: duration('6h').describe('How often.'),
+      usedWithin: duration('14d').describe('What nobody asked for in this time is left alone.'),
+    })
+    .optional()
+    .describe(
+      'Refresh what is used before anybody asks for it again, and fetch the newest version of packages that are used; after all clients. Off unless it is there.',
+    ),
 });
 
 const accessSchema = z.strictObject({
@@ -588,6 +613,11 @@ const webhookSchema = z.strictObject({
 });
 
 const orgSchema = z.strictObject({
+  recording: z
+    .enum(['members', 'everyone'])
+    .prefault('members')
+    .meta({ title: 'members or everyone' })
+    .describe('Who may have what a build asks for recorded as a named set, of what they may read.'),
   webhooks: z.array(webhookSchema).prefault([]).describe('Who is told of what is published, changed and taken away.'),
   teams: z
     .record(z.string(), z.array(text('user')))
@@ -660,6 +690,7 @@ export const fileSchema = z.strictObject({
       'OpenID Connect issuers whose ID tokens CI jobs may show instead of a secret, by the name in `ci:` rules.',
     ),
   signIn: signInSchema.optional().describe('Sign-in of people with a browser through OpenID Connect.'),
+  offline: flag(false).describe('Never ask any upstream; serve only what is stored, however old.'),
   webhooks: z
     .strictObject({
       hosts: z

@@ -100,6 +100,7 @@ it('fills in every default', async () => {
     retries: 2,
     hosts: [],
     onlyHosts: false,
+    offline: false,
     namespaces: ['packages.example.com'],
     realms: [],
     breaker: { failures: 10, windowMs: 30_000, openMs: 15_000, probeTimeoutMs: 10_000 },
@@ -128,6 +129,44 @@ it('fills in every default', async () => {
   expect(config.documents).toEqual({ threads: 1, inlineBytes: 65_536, memoryBytes: 134_217_728 });
   expect(config.log).toEqual({ level: 'info', access: true, pretty: false });
   expect(config).toMatchObject({ index: 'sqlite', hosts: {}, metrics: { enabled: true } });
+});
+
+describe('offline', () => {
+  const offlineOf = async (text: string, environment = {}): Promise<readonly unknown[]> => {
+    const { orgs } = await load(text, environment);
+    return (orgs.acme?.repositories.npm?.sources ?? []).map((source) => source.kind === 'remote' && source.offline);
+  };
+  const two = (more: string, upstream = ''): string => `${more}
+upstreams:
+  inner: { url: https://packages.example.com/npm${upstream} }
+  other: { url: https://other.example.com/npm }
+orgs: { acme: { repositories: { npm: { format: npm, sources: [{ remote: inner }, { remote: other, offline: false }] } } } }`;
+
+  it('is said of a source, of an upstream, or of the whole server', async () => {
+    expect(await offlineOf(two(''))).toEqual([false, false]);
+    expect(await offlineOf(withSources('[{ remote: inner, offline: true }]'))).toEqual([true]);
+    expect(await offlineOf(two('', ', offline: true'))).toEqual([true, false]);
+    expect(await offlineOf(two('offline: true'))).toEqual([true, true]);
+  });
+
+  it('may come from the environment', async () => {
+    expect(await offlineOf(two(`offline: \${CLOSED_SIDE}`), { CLOSED_SIDE: 'true' })).toEqual([true, true]);
+    expect(await offlineOf(two(`offline: \${CLOSED_SIDE}`), { CLOSED_SIDE: 'false' })).toEqual([false, false]);
+  });
+});
+
+it('keeps warm what it is told to, and records for members, unless told otherwise', async () => {
+  const config = await load(`
+orgs:
+  acme:
+    recording: everyone
+    repositories:
+      plain: { format: npm, sources: [{ remote: npmjs }], keepWarm: {} }
+      told: { format: npm, sources: [{ remote: npmjs }], keepWarm: { every: 1h, usedWithin: 2d } }
+  other: {}`);
+  expect(config.orgs.acme?.repositories.plain?.keepWarm).toEqual({ everyMs: 21_600_000, usedWithinMs: 1_209_600_000 });
+  expect(config.orgs.acme?.repositories.told?.keepWarm).toEqual({ everyMs: 3_600_000, usedWithinMs: 172_800_000 });
+  expect([config.orgs.acme?.recording, config.orgs.other?.recording]).toEqual(['everyone', 'members']);
 });
 
 it('reads what the contract shows', async () => {
