@@ -1,6 +1,7 @@
 /** npm packages that are published, changed and found over HTTP, and what those see who may not. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleFor, type NewPackage, packageOf, publishRequest } from '../formats/npm.publish.samples.ts';
+import { synthetic } from '../support/bytes.ts';
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts';
 import { type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
 import { type Answer, type AskOptions, ask } from '../support/http.ts';
@@ -34,7 +35,10 @@ beforeAll(async () => {
   tokens.merger = await merging.token('alice');
   server = await startHosted({
     format: 'npm',
-    repositories: { stable: { format: 'npm', sources: [{ hosted: true }] } },
+    repositories: {
+      stable: { format: 'npm', sources: [{ hosted: true }] },
+      small: { format: 'npm', sources: [{ hosted: true }], maxArtifactSize: '1MB' },
+    },
     upstreams: { elsewhere: { url: merging.url, format: 'npm', auth: { bearer: tokens.merger } } },
   });
   closing.push(() => server.close());
@@ -101,6 +105,20 @@ describe('what is published', () => {
     };
     expect((await publish(wanted)).status).toBe(201);
     expect((await npm('/large/-/large-1.0.0.tgz')).body.equals(packageOf(wanted))).toBe(true);
+  });
+
+  test.each([
+    ['when it has arrived', 1_200_000, /longer than the 1000000 bytes allowed in acme\/small/],
+    ['before it arrives', 3_000_000, /The request body is longer than/],
+  ])('is no larger than a file may be, which is said %s', async (_name, length, says) => {
+    const data = Buffer.concat([...synthetic(length).read(0, length)]);
+    const { body = '' } = publishRequest({ name: 'large', version: '1.0.0', files: { 'data.bin': data } });
+    const url = `${server.root}/acme/small/large`;
+    const headers = { authorization: `Bearer ${tokens.alice}` };
+    const answer = await ask(url, { method: 'PUT', headers, body: Buffer.from(body) });
+    expect(answer.status).toBe(413);
+    expect((answer.json() as { error: string }).error).toMatch(says);
+    expect((await ask(url, { headers })).status).toBe(404);
   });
 
   test('stays what it was, whoever comes later', async () => {

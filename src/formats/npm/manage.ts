@@ -16,7 +16,7 @@ import {
 } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson, parseJsonValue } from './json.ts';
 import { isName, tarballPath, versionOf } from './name.ts';
-import { type Attachment, checkLength, isTag, objectIn, receiveVersion } from './publish.ts';
+import { type Attachment, isTag, objectIn, receiveVersion } from './publish.ts';
 import { readPublishBody } from './publish-body.ts';
 
 /** Bytes of a body that holds a tag, a setting or nothing. */
@@ -146,11 +146,9 @@ function decideDocument(name: string, document: Json, revision: string | undefin
 async function receiveDocument(
   name: string,
   revision: string | undefined,
-  call: Call,
   body: AsyncIterable<Uint8Array>,
   desk: Desk,
 ): Promise<Decide> {
-  checkLength(call, desk);
   const attachments = new Map<string, Attachment>();
   const document = await readPublishBody(body, async (key, bytes) => {
     if (attachments.has(key)) throw new Problem('bad_request', 'The request has the same attachment twice.');
@@ -172,9 +170,9 @@ export function putPackage(call: Call): Change | undefined {
     kind: 'change',
     action: 'publish',
     name,
-    // Base64 is longer than what is in it, so the length is looked at where the limit is known.
+    // Base64 is longer than what is in it: the package is held to the limit once it is decoded.
     limit: Number.MAX_SAFE_INTEGER,
-    receive: (request, body, desk) => receiveDocument(name, undefined, request, body, desk),
+    receive: (_call, body, desk) => receiveDocument(name, undefined, body, desk),
   };
 }
 
@@ -187,7 +185,7 @@ export function putRevision(call: Call): Change | undefined {
     action: 'publish',
     name,
     limit: Number.MAX_SAFE_INTEGER,
-    receive: (request, body, desk) => receiveDocument(name, rev, request, body, desk),
+    receive: (_call, body, desk) => receiveDocument(name, rev, body, desk),
   };
 }
 

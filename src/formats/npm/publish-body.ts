@@ -6,7 +6,7 @@ import { Problem } from '../../core/problem.ts';
 import { type Json, parseJson } from './json.ts';
 
 /** Bytes of all but the packages: a document of thousands of versions, as deprecating sends it, and one manifest with its readme. */
-export const documentLimit = 64 * 1024 * 1024;
+const documentLimit = 64 * 1024 * 1024;
 const deepest = 256;
 const longestKey = 64 * 1024;
 

@@ -1,13 +1,12 @@
 /** What arrives when a package is published: checked against what the package says of itself. */
 import { parseVersion } from '../../codecs/semver.ts';
 import { type Digest, firstMismatch, fromIntegrity, parseDigest } from '../../core/digest.ts';
-import type { Call, ChangeSet, Decide, Desk, StagedFile, View } from '../../core/format.ts';
+import type { ChangeSet, Decide, Desk, StagedFile, View } from '../../core/format.ts';
 import { nameOfIdentity } from '../../core/identity.ts';
 import { Problem } from '../../core/problem.ts';
 import { aboutFacts, isVisibility, ownerOf, shownTags, type VersionFacts } from './hosted.ts';
 import { isObject, type Json, jsonBody, parseJson } from './json.ts';
 import { isNewName, tarballPath } from './name.ts';
-import { documentLimit } from './publish-body.ts';
 import { readTarball, type TarballFacts } from './tarball.ts';
 
 export interface Attachment {
@@ -32,15 +31,6 @@ function invalid(message: string): Problem {
 export function objectIn(json: Json, key: string): Json {
   const value = Object.hasOwn(json, key) ? json[key] : undefined;
   return isObject(value) ? value : {};
-}
-
-/** A body that says how long it is, and is too long, is refused before it is read. */
-export function checkLength(call: Call, desk: Desk): void {
-  const length = Number(call.headers['content-length'] ?? 0);
-  // Four characters for three bytes, and the document around them.
-  if (length > Math.ceil(desk.limit / 3) * 4 + documentLimit) {
-    throw new Problem('too_large', `The package is longer than ${desk.limit} bytes, the most that is taken here.`);
-  }
 }
 
 /** npm drops build metadata and a leading `v` where it writes the document, and not in the package. */
