@@ -270,7 +270,11 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       query: parameters,
       host: () => new URL(reached().base).hostname,
     });
-    if (!found) return next();
+    if (!found) {
+      // Pages and token services are found below the public address as repositories are, whether a proxy takes its path off or not.
+      if (prefix !== '') ctx.path = withoutPrefix(ctx.path, prefix);
+      return next();
+    }
     const { repository, rest, at, namespace, isShared } = found;
     course.repository = repository;
     ctx.respond = false;
@@ -445,7 +449,7 @@ function reasonPhrase(text: string): string {
 
 function outcomeOf({ code }: Problem): Outcome {
   if (code === 'not_found') return 'negative';
-  if (code === 'offline') return 'offline';
+  if (code === 'offline' || code === 'not_stored') return 'offline';
   return code === 'refused' || code === 'forbidden' || code === 'unauthorized' ? 'refused' : 'error';
 }
 

@@ -120,6 +120,22 @@ describe('the pages', () => {
     expect(text).not.toMatch(/<script|\son\w+=|style="/);
   });
 
+  it.each(['/ui/login', '/larder/ui/login'])('are found at %s below a public address with a path', async (path) => {
+    const behind = await startHosted({
+      format: 'npm',
+      org: { users },
+      server: { publicUrl: 'https://packages.example.com/larder/' },
+    });
+    try {
+      const response = await fetch(`${behind.root}${path}`);
+      expect(response.status).toBe(200);
+      expect(response.headers.get('set-cookie')).toMatch(/; Path=\/larder\/ui; .*; Secure$/);
+      expect(await response.text()).toContain('action="https://packages.example.com/larder/ui/login"');
+    } finally {
+      await behind.close();
+    }
+  });
+
   it('say no more of a wrong password than of nobody', async () => {
     const browser = createBrowser();
     await browser.open(`${server.root}/ui/login`);
