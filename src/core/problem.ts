@@ -35,6 +35,7 @@ export const problems = {
   upstream_unavailable: { status: 503, retry: true },
   storage_unavailable: { status: 503, retry: true },
   busy: { status: 503, retry: true },
+  not_stored: { status: 504, retry: false },
   loop: { status: 508, retry: false },
 } as const satisfies Record<string, Row>;
 

@@ -36,5 +36,5 @@ export interface WarmStep {
   /** Clients do without it when it is not there. */
   readonly optional?: boolean;
   /** What else is asked for, once this was read. At most `limit` bytes of it are. Throws on what is no such thing. */
-  readonly then?: { readonly limit: number; next(bytes: Uint8Array): Iterable<WarmStep> };
+  readonly read?: { readonly limit: number; next(bytes: Uint8Array): Iterable<WarmStep> };
 }

@@ -3,6 +3,7 @@ import type { Body, Call, Format, Intent } from '../../core/format.ts';
 import { documentPathOf, folder, variantFor } from './folder.ts';
 import { compileGlobs } from './globs.ts';
 import { deleteFile, putFile } from './publish.ts';
+import { warm } from './warm.ts';
 
 const optionNames = ['immutable', 'mutable'];
 
@@ -52,6 +53,7 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
       { id: 'delete', method: 'DELETE', path: '/{path+}', intent: deleteFile },
     ],
     documents: [folder],
+    warm,
     // wget shows the status line, and of the body nothing unless it is asked to.
     problem: ({ status, message }) => ({ ...text(message, status), reason: message }),
     configure,

@@ -16,6 +16,7 @@ import { checksumsOf, checksumTarget } from './checksums.ts';
 import { readFolder, readPlace } from './layout.ts';
 import { metadata } from './metadata.ts';
 import { publishRoutes } from './publish.ts';
+import { warm } from './warm.ts';
 
 const metadataFile = 'maven-metadata.xml';
 
@@ -186,6 +187,7 @@ function formatWith(options: Options): Format {
     ],
     documents: [metadata],
     problem,
+    warm,
     configure,
   };
 }

@@ -34,6 +34,7 @@ import { exchange } from './oidc.ts';
 import { abbreviatedType, packument } from './packument.ts';
 import { release } from './release.ts';
 import { search, searchType } from './search.ts';
+import { warm } from './warm.ts';
 
 const attestationsPath = '-/npm/v1/attestations/';
 
@@ -226,4 +227,5 @@ export const format: Format = {
   documents: [packument, searchType, keys, attestations],
   problem,
   release,
+  warm,
 };

@@ -31,6 +31,7 @@ import { repositorySignatures, signatures } from './signatures.ts';
 import { normalVersion } from './version.ts';
 import { versionList } from './versions.ts';
 import { vulnerabilities, vulnerabilityIndex, vulnerabilityPage } from './vulnerabilities.ts';
+import { warm } from './warm.ts';
 
 function param(call: Call, name: string): string {
   return call.params[name] ?? '';
@@ -406,4 +407,5 @@ export const format: Format = {
     signatures,
   ],
   problem,
+  warm,
 };

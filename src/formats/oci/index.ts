@@ -22,6 +22,7 @@ import { filterVariant, referrers } from './referrers.ts';
 import { tag } from './tag.ts';
 import { pageVariant, tagList } from './tag-list.ts';
 import { appendUpload, cancelUpload, finishUpload, startUpload, uploadStatus } from './upload.ts';
+import { warm } from './warm.ts';
 
 function param(call: Call, name: string): string {
   return call.params[name] ?? '';
@@ -229,6 +230,7 @@ export const format: Format = {
   documents: [manifest, tag, tagList, referrers, catalog],
   problem,
   bonds: { along, leaving },
+  warm,
   configure(options) {
     const { immutableTags = [], ...others } = options;
     const [unknown] = Object.keys(others);

@@ -63,6 +63,7 @@ function codeOf(code: Code, route: string | undefined): RegistryCode {
   switch (code) {
     case 'not_found':
     case 'offline':
+    case 'not_stored':
       return unknown[route ?? ''] ?? 'NAME_UNKNOWN';
     case 'unauthorized':
       return 'UNAUTHORIZED';

@@ -20,6 +20,7 @@ import { type Project, projectType } from './project.ts';
 import { projectList } from './project-list.ts';
 import { upload, uploadForm } from './publish.ts';
 import { release } from './release.ts';
+import { warm } from './warm.ts';
 
 function param(call: Call, name: string): string {
   return call.params[name] ?? '';
@@ -231,6 +232,7 @@ function configure(options: Readonly<Record<string, unknown>>): Format {
     spell: normalized,
     documents: [project, projectList, release],
     release: releaseElsewhere,
+    warm,
     // twine, Poetry, PDM, Flit and pip show the status line, and nothing else of an answer.
     problem: ({ status, message }) => ({ ...text(message, status), reason: message }),
     configure,

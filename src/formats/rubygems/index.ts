@@ -14,6 +14,7 @@ import { oldSignIn, signIn } from './sign-in.ts';
 import { specList } from './spec-list.ts';
 import { textBody } from './text.ts';
 import { versions } from './versions.ts';
+import { warm } from './warm.ts';
 
 function param(call: Call, name: string): string {
   return call.params[name] ?? '';
@@ -194,6 +195,7 @@ function formatWith({ compactIndex }: Options): Format {
     ],
     documents: [versions, names, info, fullName, specList, gemspec, gemFacts, versionList, search, completions, owners],
     release: releaseElsewhere,
+    warm,
     // Printed as it is. RubyGems takes two beginnings of such a text for questions of its own, neither of which is ours.
     problem: ({ status, message }) => textBody(`${message}\n`, status),
     configure(options) {
