@@ -106,14 +106,22 @@ export function stampOf(sources: readonly Source[], about: About): string | unde
   return all;
 }
 
-const compiled = new Map<string, RegExp>();
-
-/** `*` stands for any run of characters, the slash included; everything else for itself. */
+/**
+ * `*` stands for any run of characters, the slash included; everything else for itself. Whoever may have a token or a rule can
+ * think of a pattern, so it is no regular expression: each piece between stars is looked for once.
+ */
 export function matchesName(pattern: string, name: string): boolean {
-  let expression = compiled.get(pattern);
-  if (!expression) {
-    expression = new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 's');
-    compiled.set(pattern, expression);
+  const first = pattern.indexOf('*');
+  if (first === -1) return pattern === name;
+  const last = pattern.lastIndexOf('*');
+  const [head, tail] = [pattern.slice(0, first), pattern.slice(last + 1)];
+  if (name.length < head.length + tail.length || !name.startsWith(head) || !name.endsWith(tail)) return false;
+  const end = name.length - tail.length;
+  let at = head.length;
+  for (const piece of first === last ? [] : pattern.slice(first + 1, last).split('*')) {
+    const found = name.indexOf(piece, at);
+    if (found === -1 || found + piece.length > end) return false;
+    at = found + piece.length;
   }
-  return expression.test(name);
+  return true;
 }
