@@ -93,7 +93,9 @@ export async function handle(
   const asked = readable(inside, name, reader);
   const stamp = stampOf(repository.sources, about);
   const plain = await challenged(repository, request, identity, intent, () =>
-    run({ context, repository: asked, whole: repository, request, identity, call }, intent),
+    orNotStored(request, () =>
+      run({ context, repository: asked, whole: repository, request, identity, call }, intent),
+    ),
   );
   const due = intent.kind === 'artifact' || intent.kind === 'document' ? intent.headers : undefined;
   const answer = {
@@ -332,7 +334,7 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
   const head = request.method === 'HEAD';
   const { via } = request.headers;
   const reader = context.access.readerOf(identity);
-  const plain = { requestId: request.id, reader, ...(via === undefined ? {} : { via }) };
+  const plain = { requestId: request.id, reader, ...(via === undefined ? {} : { via }), ...wishesOf(request) };
   const asking = { ...plain, ...(head ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':
@@ -373,6 +375,32 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
       );
     case 'upload':
       return answerUpload(context, about.whole, hostingFor(context, about.whole), intent, request, identity);
+  }
+}
+
+/** What whoever asks may say about how upstream is asked for it, if at all. */
+function wishesOf({ headers }: Request): Pick<Asking, 'priority' | 'offline'> {
+  return {
+    ...(headers['x-larder-priority']?.trim().toLowerCase() === 'background' ? { priority: 'background' } : {}),
+    ...(wantsOnlyStored(headers['cache-control']) ? { offline: true } : {}),
+  };
+}
+
+/** RFC 9111, 5.2.1.7. */
+const wantsOnlyStored = (caching: string | undefined): boolean =>
+  caching !== undefined && /(?:^|,)\s*only-if-cached\s*(?:,|$)/i.test(caching);
+
+/** Whoever wants nothing but what is stored is told so when it is not, and what they got is no answer to whoever wants more. */
+async function orNotStored({ headers, method }: Request, work: () => Promise<Answer>): Promise<Answer> {
+  if (!wantsOnlyStored(headers['cache-control']) || (method !== 'GET' && method !== 'HEAD')) return work();
+  try {
+    const { keepUntil: _, keepWhile: __, ...answer } = await work();
+    return answer;
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'offline') {
+      throw new Problem('not_stored', error.message, { cause: error });
+    }
+    throw error;
   }
 }
 
