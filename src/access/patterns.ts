@@ -20,29 +20,31 @@ export function spell(format: Format, pattern: string): string {
   return found;
 }
 
-/** Whether some text matches both. */
+/** Whether some text matches both. At most as many steps as their lengths multiplied. */
 export function overlap(one: string, other: string): boolean {
   // Which ends of `other` can be reached after so much of `one`: the usual way with two texts.
-  let reached = new Set([0]);
-  const skip = (ends: Set<number>): Set<number> => {
-    for (const end of ends) if (other[end] === '*') ends.add(end + 1);
-    return ends;
+  const last = other.length;
+  let reached = new Uint8Array(last + 1);
+  const skip = (ends: Uint8Array): boolean => {
+    for (let end = 0; end < last; end++) if (ends[end] && other[end] === '*') ends[end + 1] = 1;
+    return ends.includes(1);
   };
-  reached = skip(reached);
+  reached[0] = 1;
+  skip(reached);
   for (const letter of one) {
-    const next = new Set<number>();
-    for (const end of reached) {
-      if (letter === '*') {
-        for (let to = end; to <= other.length; to++) next.add(to);
-      } else {
-        if (other[end] === '*') next.add(end);
-        if (other[end] === letter) next.add(end + 1);
+    const next = new Uint8Array(last + 1);
+    if (letter === '*') next.fill(1, reached.indexOf(1));
+    else {
+      for (let end = 0; end < last; end++) {
+        if (!reached[end]) continue;
+        if (other[end] === '*') next[end] = 1;
+        else if (other[end] === letter) next[end + 1] = 1;
       }
     }
-    reached = skip(next);
-    if (reached.size === 0) return false;
+    reached = next;
+    if (!skip(reached)) return false;
   }
-  return reached.has(other.length);
+  return reached[last] === 1;
 }
 
 const scp = /^(?:[\w.+-]+@)?([\w.-]+):(?!\/\/)(?!\d+\/)(.+)$/;

@@ -106,4 +106,9 @@ describe('two patterns', () => {
     expect(overlap(one, other)).toBe(expected);
     expect(overlap(other, one)).toBe(expected);
   });
+
+  it('of nothing but stars are no more work than others', () => {
+    const stars = '*'.repeat(300);
+    for (let times = 0; times < 200; times++) expect(overlap(stars, `${stars}x`)).toBe(true);
+  });
 });
