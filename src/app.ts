@@ -6,6 +6,7 @@ import { type AccessControl, createAccess } from './access/access.ts';
 import { readOrCreateKey } from './access/keys.ts';
 import type { AccessSettings } from './access/settings.ts';
 import type { Config } from './config/schema.ts';
+import { Problem } from './core/problem.ts';
 import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
@@ -15,6 +16,9 @@ import { createServer, type HttpServer } from './http/server.ts';
 import { tokenRoutes } from './http/token.ts';
 import { whoamiRoutes } from './http/whoami.ts';
 import { createAudit } from './jobs/audit.ts';
+import { createKeepWarm } from './jobs/keep-warm.ts';
+import { createMissing } from './jobs/missing.ts';
+import { createRecording } from './jobs/recording.ts';
 import { createRelease } from './jobs/release.ts';
 import { createWebhooks } from './jobs/webhooks.ts';
 import { createCompute } from './pipeline/compute.ts';
@@ -23,6 +27,7 @@ import { createDerivedDocuments } from './pipeline/derived.ts';
 import { buildSite, type Site } from './site.ts';
 import type { Disk } from './store/disk.ts';
 import type { Hosting } from './store/hosting.ts';
+import { openSets } from './store/sets.ts';
 import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
 import { createUpstreams } from './upstream/client.ts';
@@ -135,17 +140,35 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     hostingOf,
     repository: repositoryOf,
   };
+  const missing = createMissing({ facts: store.facts('missing'), now });
+  const recording = createRecording({
+    sets: openSets(config.storage.path, parts.disk),
+    allowed: (org) => (Object.hasOwn(current.orgs, org) ? current.orgs[org]?.recording : undefined) ?? 'members',
+  });
+  const optionsOf = (repository: Repository) => site.optionsOf(repository);
+  const keepWarm = createKeepWarm({
+    facts: store.facts('keep-warm'),
+    repositories: () => site.repositories.values(),
+    settings: (id) => keepWarmOf(current, id),
+    documents: { derived, now, optionsOf },
+    origin: () => current.server.publicUrl ?? 'http://localhost',
+    now,
+  });
   const api: ApiContext = {
     access,
     packages,
     repositories: () => site.repositories.values(),
     audit: createAudit({ repositories: () => site.repositories.values(), hostingOf, orgHistory: access.history }),
     webhooks,
+    missing,
+    recordings: recording,
+    keepWarm,
     release: createRelease({
       hostingOf,
       blobs: store.blobs,
       upstream: (name) => {
         const target = Object.hasOwn(current.upstreams, name) ? current.upstreams[name] : undefined;
+        if (target && (target.offline || current.offline)) throw offlineTo(name);
         return target && { ...target, send: (request) => sendRelease(plain, target, request) };
       },
     }),
@@ -171,8 +194,10 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       blobs: store.blobs,
       stage: store.stage,
       uploads: store.uploads,
-      optionsOf: (repository) => site.optionsOf(repository),
+      optionsOf,
       hostingOf,
+      recording,
+      noteUse: keepWarm.note,
       roomFor: packages.roomFor,
       repository: repositoryOf,
     },
@@ -199,6 +224,8 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         downloads.documents.drain(config.server.drainMs),
       ]);
       await webhooks.close();
+      await keepWarm.close();
+      await missing.close();
       await upstreams.close();
       await plain.close();
       await pool?.close();
@@ -207,6 +234,15 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     },
   };
 }
+
+function keepWarmOf({ orgs }: Config, id: string) {
+  const [org = '', name = ''] = id.split('/');
+  const repositories = Object.hasOwn(orgs, org) ? orgs[org]?.repositories : undefined;
+  return repositories && Object.hasOwn(repositories, name) ? repositories[name]?.keepWarm : undefined;
+}
+
+const offlineTo = (upstream: string): Problem =>
+  new Problem('conflict', `${upstream} is set to offline, so nothing is sent there: do it on a connected server.`);
 
 /** Names that this server surely has; what else a request calls it is the word of whoever sent it. */
 function hostsOf({ server, hosts }: Config): string[] {

@@ -87,7 +87,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
   function sourceOf(source: SourceConfig, id: string, settings: RepositoryConfig, format: Format): Source {
     switch (source.kind) {
       case 'remote':
-        return remoteOf(source, settings, format);
+        return remoteOf(source, id, settings, format);
       case 'repository':
         return nestedOf(source.repository, spelled(source.claims, format));
       case 'hosted':
@@ -116,6 +116,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
 
   function remoteOf(
     source: Extract<SourceConfig, { kind: 'remote' }>,
+    id: string,
     settings: RepositoryConfig,
     format: Format,
   ): Source {
@@ -123,6 +124,7 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
     if (!upstream) throw new Error(`There is no upstream ${source.upstream}.`);
     return createRemote({
       id: source.upstream,
+      repository: id,
       claims: spelled(source.claims, format),
       format,
       upstream: open(upstream),

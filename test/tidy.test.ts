@@ -24,7 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   access: ['core'],
   config: ['core'],
   telemetry: ['core'],
-  lockfiles: ['core'],
+  lockfiles: ['core', 'codecs'],
   bundles: ['core', 'store'],
   policy: ['core'],
   sources: ['core', 'store', 'upstream'],

@@ -74,6 +74,24 @@ export interface Events {
   /** A document now names another digest for bytes kept as immutable; the first bytes stay. */
   contradiction: { repository: string; path: string; kept: string; told: string };
   'document.derived': { format: string; type: string; durationMs: number; where: 'inline' | 'worker'; bytes: number };
+  /** Somebody asked for something that is not stored, where nobody may be asked. */
+  'offline.miss': {
+    /** `org/name`. */
+    repository: string;
+    /** Raw, below the repository, with its query. */
+    path: string;
+    /** Where the answer depends on it. */
+    accept?: string;
+  };
+  /** What is used in a repository was refreshed. */
+  'keep-warm': {
+    /** `org/name`. */
+    repository: string;
+    documents: number;
+    artifacts: number;
+    failed: number;
+    durationMs: number;
+  };
   /** Something was published, changed or taken away; on disk. */
   'hosted.change': {
     /** `org/name`. */

@@ -103,6 +103,20 @@ function withNamespace({ repositories }: Addresses, found: Found, { query }: Ask
   return { repository: other ?? repository, rest, at, namespace, ...shared };
 }
 
+/** What stands before the address of a repository when what is asked of it is to be recorded: `/-/record/NAME`. */
+export interface Recorded {
+  /** Raw; may be no name at all. */
+  readonly set: string;
+  readonly at: string;
+  /** What is left, starting with a slash. */
+  readonly path: string;
+}
+
+export function recordedIn(path: string): Recorded | undefined {
+  const [, at, set, rest] = /^(\/-\/record\/([^/]+))(\/.*)$/.exec(path) ?? [];
+  return at === undefined || set === undefined || rest === undefined ? undefined : { set, at, path: rest };
+}
+
 /** A reverse proxy may pass a sub-path on or take it off; both arrive at the same address. */
 export function withoutPrefix(path: string, prefix: string): string {
   return prefix !== '' && path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path;

@@ -17,7 +17,7 @@ import { readBody, streamBody } from './body.ts';
 import { codingFor } from './coding.ts';
 import { type HotAnswer, HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
 import { requestIdOf } from './request-id.ts';
-import { type Addresses, resolve, withoutPrefix } from './resolve.ts';
+import { type Addresses, recordedIn, resolve, withoutPrefix } from './resolve.ts';
 import { headersOf, packageHeaders, release, respond, type Tally } from './respond.ts';
 import { type StatusOptions, statusRoutes } from './status.ts';
 import { createWire } from './wire.ts';
@@ -265,8 +265,10 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     if (options.overrides(ctx.method, rawPath)) return next();
     const parameters = new URLSearchParams(query);
     const reached = baseOf.bind(undefined, factsOf(ctx.req));
+    const path = withoutPrefix(rawPath, prefix);
+    const recorded = recordedIn(path);
     const found = resolve(options.addresses(), {
-      path: withoutPrefix(rawPath, prefix),
+      path: recorded?.path ?? path,
       query: parameters,
       host: () => new URL(reached().base).hostname,
     });
@@ -290,7 +292,8 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         rawPath: rest,
         query: parameters,
         headers: flat(ctx.req.headers),
-        base: `${base}${at}`,
+        base: `${base}${recorded?.at ?? ''}${at}`,
+        ...(recorded ? { record: recorded.set } : {}),
         tokenUrl: `${base}/token`,
         ...(isShared ? { isShared } : {}),
         ...(namespace === undefined ? {} : { namespace }),

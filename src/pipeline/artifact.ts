@@ -74,7 +74,7 @@ async function* candidates(
 }
 
 /** False only if the source says no; trouble is for the question itself to meet. */
-async function mayHave(source: Source, want: Artifact, asking: Asking): Promise<boolean> {
+async function mayHave(source: Source, want: Artifact, { used: _, ...asking }: Asking): Promise<boolean> {
   try {
     const found = await source.artifact(want, { ...asking, head: true });
     found?.close();

@@ -5,7 +5,7 @@ import type { Outcome } from '../core/events.ts';
 import type { Artifact, Call, Identity, Intent, Route } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
 import { type About, type Action, type Repository, stampOf, within } from '../core/repository.ts';
-import type { Asking } from '../core/source.ts';
+import type { Asking, Use } from '../core/source.ts';
 import { hostedId } from '../sources/hosted.ts';
 import type { Hosting } from '../store/hosting.ts';
 import type { Answer } from './answer.ts';
@@ -17,6 +17,7 @@ import { answerExcerpt } from './excerpt.ts';
 import { answerForward } from './forward.ts';
 import { identityOf } from './identity.ts';
 import { readable } from './readable.ts';
+import { type NoteUse, noteMissing, type Recording, record, recordingRefused } from './recording.ts';
 import { answerUpload, type UploadContext } from './upload.ts';
 
 export interface Request {
@@ -38,6 +39,8 @@ export interface Request {
   readonly namespace?: string;
   /** What the client takes for documents. */
   readonly coding: Coding;
+  /** Name of the set that what the answer is made of is added to. */
+  readonly record?: string;
   /** The body, read to its end; throws `too_large` above the limit. */
   readonly body: () => Promise<Uint8Array>;
   /**
@@ -59,6 +62,8 @@ export interface HandleContext extends DocumentContext, ChangeContext, UploadCon
   readonly optionsOf: (repository: Repository) => Readonly<Record<string, unknown>>;
   /** What is published in a repository, if anything can be. */
   readonly hostingOf: (repository: Repository) => Hosting | undefined;
+  readonly recording: Recording;
+  readonly noteUse: NoteUse;
 }
 
 interface Matched {
@@ -89,14 +94,22 @@ export async function handle(
   const { name } = about;
   if (intent.kind === 'change' || intent.kind === 'upload') hostingFor(context, repository);
   authorise(context, repository, identity, intent, name, request);
+  const refused = recordingRefused(context.recording, repository, identity, request);
+  if (refused) throw refused === 'unknown' ? unauthorized(repository, request, identity, 'read') : refused;
+  const uses: Use[] = [];
   const reader = access.readerOf(identity);
   const asked = readable(inside, name, reader);
   const stamp = stampOf(repository.sources, about);
   const plain = await challenged(repository, request, identity, intent, () =>
     orNotStored(request, () =>
-      run({ context, repository: asked, whole: repository, request, identity, call }, intent),
+      run({ context, repository: asked, whole: repository, request, identity, call, uses }, intent),
     ),
-  );
+  ).catch((error: unknown) => {
+    noteMissing(repository, request, intent, error);
+    throw error;
+  });
+  context.noteUse(repository, request, intent);
+  if (request.record !== undefined) await record(context.recording, request.record, uses, plain);
   const due = intent.kind === 'artifact' || intent.kind === 'document' ? intent.headers : undefined;
   const answer = {
     ...plain,
@@ -107,7 +120,7 @@ export async function handle(
     answer,
     route: route.id,
     ...(name === undefined ? {} : { name }),
-    repeatable: identity.kind === 'anonymous',
+    repeatable: identity.kind === 'anonymous' && request.record === undefined,
   };
 }
 
@@ -327,6 +340,8 @@ interface Run {
   readonly request: Request;
   readonly identity: Identity;
   readonly call: Call;
+  /** What the answer turns out to be made of. */
+  readonly uses: Use[];
 }
 
 async function run(about: Run, intent: Intent): Promise<Answer> {
@@ -334,7 +349,13 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
   const head = request.method === 'HEAD';
   const { via } = request.headers;
   const reader = context.access.readerOf(identity);
-  const plain = { requestId: request.id, reader, ...(via === undefined ? {} : { via }), ...wishesOf(request) };
+  const plain = {
+    requestId: request.id,
+    reader,
+    ...(via === undefined ? {} : { via }),
+    ...wishesOf(request),
+    ...(request.record === undefined ? {} : { used: (use: Use) => void about.uses.push(use) }),
+  };
   const asking = { ...plain, ...(head ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':

@@ -19,6 +19,8 @@ export interface DescribedParts {
   readonly lookUp: LookUp;
   /** For bytes that never change. */
   readonly find: Find;
+  /** Tells whoever asks what was used. */
+  readonly used: (want: Artifact, asking: Asking) => void;
   readonly freshness: FreshnessPolicy;
   readonly offline: boolean;
   readonly now: () => number;
@@ -47,7 +49,10 @@ export function createDescribed(parts: DescribedParts): Find {
     const hasOther = want.reads !== undefined && (await kept.entryOf(want))?.status === 200;
     if (head && !hasOther) {
       const found = await headOf(there, link, document.outcome);
-      if (found.readInto) noteMeaning(want, there, found, document);
+      if (found.readInto) {
+        noteMeaning(want, there, found, document);
+        parts.used(there, asking);
+      }
       return asDescribed(found, document);
     }
     try {
@@ -124,6 +129,7 @@ export function createDescribed(parts: DescribedParts): Find {
     const isOffline = parts.offline || asking.offline === true;
     if (!isOffline && !mayServeStale(entry, now(), parts.freshness)) return undefined;
     asking.admit?.(factsOf(want, entry));
+    parts.used(want, asking);
     return kept.open({ ...want, freshness: 'revalidate' }, entry, parts.offline ? 'offline' : 'stale');
   }
 

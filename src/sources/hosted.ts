@@ -35,6 +35,17 @@ export function createHosted({ claims, merge, hosting, store, repository, now }:
   });
   const mayRead = (name: string, { reader }: Asking): boolean => reader?.mayRead(repository(), name) ?? true;
 
+  function used(path: string, asking: Asking, type?: string): void {
+    const { id, format } = repository();
+    asking.used?.({
+      repository: id,
+      upstream: hostedId,
+      format: format.id,
+      ...(type === undefined ? {} : { type }),
+      path,
+    });
+  }
+
   async function open({ digest, path }: Entry): Promise<OpenBlob> {
     const blob = await store.blobs.open(digest);
     if (blob) return blob;
@@ -84,6 +95,7 @@ export function createHosted({ claims, merge, hosting, store, repository, now }:
       const blob = await open(entry);
       const digest = strongest(entry.digests);
       const at = stamp(entry.name);
+      used(want.path, asking);
       return {
         ...bytesOf(blob, want.path),
         outcome: 'hosted',
@@ -107,6 +119,7 @@ export function createHosted({ claims, merge, hosting, store, repository, now }:
       const body = rendered(want, key, sight);
       if (!body) return [];
       const at = stampOfAll(names);
+      used(want.path, asking, want.type.id);
       const origin = {
         url: `${hostedId}:${repository().id}/${want.path}`,
         path: want.path,

@@ -29,6 +29,8 @@ import { readAll } from './staged-bytes.ts';
 
 export interface RemoteArtifactOptions {
   readonly id: string;
+  /** `org/name` of the repository whose source it is. */
+  readonly repository: string;
   readonly format: Format;
   readonly upstream: Upstream;
   readonly store: Store;
@@ -79,7 +81,11 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   const told = createTold(options);
   const entries = createKept(store, `${upstream.identity}/${options.format.id}`);
   const { keyOf, entryOf, open: stored } = entries;
-  const described = createDescribed({ ...options, kept: entries, lookUp, find: plain });
+  const described = createDescribed({ ...options, kept: entries, lookUp, find: plain, used });
+
+  function used({ path }: Artifact, asking: Asking): void {
+    asking.used?.({ repository: options.repository, upstream: options.id, format: options.format.id, path });
+  }
 
   /** Bytes that were fetched as immutable stay, whatever a document says later; that it does is news for the operator. */
   function noteContradiction(want: Artifact, entry: StoredEntry): void {
@@ -492,6 +498,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     const kept = entry?.status === 200 ? among(entry.digests) : undefined;
     if (options.offline || asking.offline) {
       const known = kept ?? (entry?.status === 200 ? await computed(entry, algorithm) : undefined);
+      if (known) used(want, asking);
       if (known) return known;
       throw notStored(want.path, options.id, options.offline, entry !== undefined && entry.status !== 200);
     }
@@ -510,6 +517,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       const found = among((await arriving?.done)?.digests);
       if (found) return found;
     }
+    if (kept) used(want, asking);
     return kept ?? told.one(want, algorithm, asking);
   }
 
@@ -532,6 +540,13 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   }
 
   async function plain(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
+    const found = await look(want, asking);
+    // What HEAD alone was told of is not here.
+    if (found && (found.readInto || !asking.head)) used(want, asking);
+    return found;
+  }
+
+  async function look(want: Artifact, asking: Asking): Promise<FoundArtifact | undefined> {
     const entry = await entryOf(want);
     // A digest that is asked for beats whatever was kept under the path before.
     const agreed = !want.digest || entry?.digests?.includes(want.digest) === true;

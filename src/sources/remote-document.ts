@@ -32,6 +32,8 @@ export type Learn = (
 
 export interface RemoteDocumentOptions {
   readonly id: string;
+  /** `org/name` of the repository whose source it is. */
+  readonly repository: string;
   readonly format: Format;
   readonly upstream: Upstream;
   readonly store: Store;
@@ -64,6 +66,9 @@ interface Held {
   readonly slot: Slot;
   readonly entry: StoredEntry;
 }
+
+/** Which of its forms it is. */
+type FoundForm = FoundDocument & { readonly representation: string };
 
 /** What a question to upstream came to. `bytes` only while the disk takes nothing in. */
 interface Refreshed {
@@ -156,7 +161,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     held: Held,
     outcome: FoundDocument['outcome'],
     inMemory?: Buffer,
-  ): Promise<FoundDocument | undefined> {
+  ): Promise<FoundForm | undefined> {
     const { entry, slot } = held;
     if (entry.digest === undefined) return undefined;
     const { digest } = entry;
@@ -174,6 +179,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     const place = placeOf(slot);
     current.set(place, key);
     return {
+      representation: slot.representation,
       outcome,
       key,
       origin: originOf(held),
@@ -433,7 +439,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** Waits for upstream as long as a client with a stale copy at hand should. */
-  async function refreshOrStale(want: Document, held: Held, asking: Asking): Promise<FoundDocument | undefined> {
+  async function refreshOrStale(want: Document, held: Held, asking: Asking): Promise<FoundForm | undefined> {
     const asked = refresh(want, held, asking).then(
       ({ refreshed, joined }) => settle(refreshed, joined),
       async (error: unknown) => {
@@ -455,7 +461,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** Absence is an answer too: where upstream can't be asked again, the trouble says what its last word was. */
-  async function stillAbsent(want: Document, { entry }: Held, asking: Asking): Promise<FoundDocument | undefined> {
+  async function stillAbsent(want: Document, { entry }: Held, asking: Asking): Promise<FoundForm | undefined> {
     try {
       const { refreshed, joined } = await refresh(want, undefined, asking);
       return await settle(refreshed, joined);
@@ -471,7 +477,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     }
   }
 
-  async function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundDocument | undefined> {
+  async function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundForm | undefined> {
     const { gone, status } = held.entry;
     if (status !== 200 || isTakenDown(gone, options.takedown)) return undefined;
     const told = gone ? 'stale' : joined && outcome === 'miss' ? 'joined' : outcome;
@@ -491,7 +497,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** However old it is, in whichever form holds what is asked for. What upstream was known to have taken back stays so. */
-  async function whileOffline(want: Document): Promise<FoundDocument> {
+  async function whileOffline(want: Document): Promise<FoundForm> {
     const forms: Held[] = [];
     let wasAbsent = false;
     for (const representation of representationsOf(want)) {
@@ -508,7 +514,21 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     throw notStored(want.path, options.id, options.offline, wasAbsent && forms.length === 0);
   }
 
-  async function find(want: Document, wanted: Asking): Promise<FoundDocument | undefined> {
+  async function find(want: Document, asking: Asking): Promise<FoundDocument | undefined> {
+    const document = await look(want, asking);
+    if (!document) return undefined;
+    asking.used?.({
+      repository: options.repository,
+      upstream: options.id,
+      format: format.id,
+      type: want.type.id,
+      path: want.path,
+      ...(document.representation === '' ? {} : { representation: document.representation }),
+    });
+    return document;
+  }
+
+  async function look(want: Document, wanted: Asking): Promise<FoundForm | undefined> {
     const { fresh, lookingFor, ...plain } = wanted;
     const asking: Asking = fresh && lookingFor !== undefined && lookedLately(want, lookingFor) ? plain : wanted;
     if (options.offline || asking.offline) return whileOffline(want);

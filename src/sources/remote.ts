@@ -15,6 +15,8 @@ import { createRemoteDocuments, type Learn } from './remote-document.ts';
 export interface RemoteOptions {
   /** The upstream's name. */
   readonly id: string;
+  /** `org/name` of the repository whose source it is. */
+  readonly repository: string;
   readonly claims: readonly string[];
   readonly format: Format;
   readonly upstream: Upstream;

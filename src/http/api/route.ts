@@ -6,6 +6,7 @@ import type { Repository } from '../../core/repository.ts';
 import type { ExplainContext } from '../../pipeline/explain.ts';
 import type { PackagesContext } from '../../pipeline/packages.ts';
 import type { Audit } from './audit.ts';
+import type { KeepWarm, Missing, Recordings } from './offline.ts';
 import type { Webhooks } from './webhooks.ts';
 
 /** What operations work with. */
@@ -15,6 +16,9 @@ export interface ApiContext {
   readonly repositories: () => Iterable<Repository>;
   readonly audit: Audit;
   readonly webhooks: Webhooks;
+  readonly missing: Missing;
+  readonly recordings: Recordings;
+  readonly keepWarm: KeepWarm;
   /** Publishes a version at an upstream, in the protocol of its format. */
   readonly release: Release;
 }
