@@ -113,11 +113,17 @@ export async function commitChange(
     signature,
     action: order.called ?? action,
     land: order.land,
-    judge(set, would) {
+    // Whoever may neither read nor change a package hears the same whether it is there or not.
+    sees: (name) =>
+      context.access.mayDo(repository, identity, 'read', name) ||
+      context.access.mayDo(repository, identity, action, name),
+    admit(set) {
       if (order.name !== undefined && set.name !== order.name) {
         throw new Problem('bad_request', `The address is one of ${order.name}, but what was sent is ${set.name}.`);
       }
       refuseUnlessAllowed(context.access, repository, identity, action, set.name);
+    },
+    judge(set, would) {
       const takes = would.removed.length > 0 || would.dropped.length > 0 || would.replaced.length > 0;
       if (takes) refuseUnlessAllowed(context.access, repository, identity, 'delete', set.name);
       if (set.needs) refuseUnlessAllowed(context.access, repository, identity, set.needs, set.name);

@@ -46,6 +46,18 @@ export async function explain(
   };
 }
 
+/** Without the repositories whose existence the one who asks may not know. */
+export function knownSources(
+  { access, repository }: ExplainContext,
+  { sources }: Repository,
+  identity: Identity,
+): readonly Source[] {
+  return sources.filter(({ id }) => {
+    const inner = repository(id);
+    return !inner || access.mayKnow(inner, identity);
+  });
+}
+
 function explainSources(
   context: ExplainContext,
   repository: Repository,
@@ -53,10 +65,15 @@ function explainSources(
   name: string,
 ): readonly ExplainedSource[] {
   const { sources } = repository;
+  // Where a name is, or who claims it, is told only to those who may read it.
+  if (!context.access.readerOf(identity).mayRead(repository, name)) {
+    const why = `whoever asks may not read ${name} in ${repository.id}`;
+    return knownSources(context, repository, identity).map(({ id }) => ({ source: id, asked: false, why }));
+  }
   const asked = new Set(sourcesFor(sources, { name }));
   const claiming = sources.filter((source) => claimOf(source, name) !== undefined);
   const owners = [...asked].filter((source) => source.owns?.(name));
-  return sources.map((source): ExplainedSource => {
+  return knownSources(context, repository, identity).map((source): ExplainedSource => {
     const inner = context.repository(source.id);
     const hidden = inner && !context.access.readerOf(identity).mayRead(inner, name);
     return {

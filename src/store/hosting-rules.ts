@@ -98,7 +98,7 @@ function plannedPut(state: HostedState, overwrites: boolean, name: string, put: 
   const [digest] = digests;
   if (digest === undefined || !sha256Hex(digest)) throw new Error(`the first digest of ${path} is no sha256`);
   const before = state.entry(path);
-  if (before && before.name !== name) throw elsewhere(path, before.name);
+  if (before && before.name !== name) throw elsewhere(path);
   const isOld = before?.digest === digest;
   if (before && !isOld && !overwrites && !(before.mutable && mutable)) throw taken(path, before.digest, digest);
   const gone = before ? undefined : state.dropped(path);
@@ -146,7 +146,7 @@ function dropped(
   for (const path of set.drop ?? []) {
     const entry = state.entry(path);
     if (!entry) throw new Problem('not_found', `There is no file at ${path}.`);
-    if (entry.name !== set.name) throw elsewhere(path, entry.name);
+    if (entry.name !== set.name) throw elsewhere(path);
     paths.add(path);
   }
   const stay = new Set((set.records ?? []).flatMap(({ files }) => files ?? []));
@@ -270,8 +270,9 @@ function tooMuch(what: string, bytes: number): Problem {
   return new Problem('too_large', `${what} is more than ${bytes} bytes.`);
 }
 
-function elsewhere(path: string, name: string): Problem {
-  return new Problem('conflict', `${path} belongs to ${name}; only with that package can it be changed.`);
+/** Which one is not told: not everybody may know of it. */
+function elsewhere(path: string): Problem {
+  return new Problem('conflict', `${path} belongs to another package; only with that one can it be changed.`);
 }
 
 function taken(path: string, here: Digest, now: Digest): Problem {

@@ -45,7 +45,11 @@ export interface Narrowed {
 export interface CommitRequest {
   /** Asked again when somebody else's change came first. */
   readonly decide: Decide;
-  /** Rights and quotas; throws. Called after `decide`, each time, before anything is written. */
+  /** Packages that the decision may know of; the others are not there for it. Default: all. */
+  readonly sees?: (name: string) => boolean;
+  /** Rights to the package; throws. Asked after `decide`, each time, before anything is said about what is there already. */
+  admit?(set: ChangeSet): void;
+  /** Rights to what it comes to, and quotas; throws. Called after `admit`, and once more when it is its turn. */
   judge(set: ChangeSet, effect: Effect): void;
   /** Makes a staged file a blob, synced. Called again when it is not there any more. */
   land(file: StagedFile): Promise<void>;
@@ -146,10 +150,12 @@ export async function openHosting(options: HostingOptions): Promise<OpenedHostin
     restore: (values) => state.restore(values),
   });
 
-  function plan({ decide, judge }: CommitRequest): Plan {
-    const set = decide(view);
+  function plan(request: CommitRequest): Plan {
+    const { decide, sees } = request;
+    const set = decide(sees ? viewOf(state, options.overwrites, { sees }) : view);
+    request.admit?.(set);
     const planned = planChange(state, options.overwrites(), set);
-    judge(set, planned.effect);
+    request.judge(set, planned.effect);
     return planned;
   }
 
@@ -158,7 +164,7 @@ export async function openHosting(options: HostingOptions): Promise<OpenedHostin
     const paths = new Set(bytes.map(({ path }) => path));
     for (const [other, change] of coming) {
       if (other === name || change.paths.isDisjointFrom(paths)) continue;
-      throw new Problem('conflict', `${other} is published at the same path at this moment. Try again.`);
+      throw new Problem('conflict', 'Another package is published at the same path at this moment. Try again.');
     }
     const change = { paths, addedBytes };
     coming.set(name, change);
@@ -185,6 +191,8 @@ export async function openHosting(options: HostingOptions): Promise<OpenedHostin
           if (planned.set.name !== name) throw new Error(`a change of ${name} became one of ${planned.set.name}`);
           await held.take(planned);
         }
+        // What others are about to write takes room, too: it was not known when this was judged first.
+        else request.judge(planned.set, planned.effect);
         if (!planned.change) return undefined;
         announced = announce(planned);
         return { action: request.action, ...planned.change };

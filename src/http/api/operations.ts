@@ -1,10 +1,10 @@
 /** Every operation of the administration API. */
 import { z } from 'zod';
-import { nameOfIdentity } from '../../core/identity.ts';
+import { type Identity, nameOfIdentity } from '../../core/identity.ts';
 import type { Signature } from '../../core/journal.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Repository } from '../../core/repository.ts';
-import { explain } from '../../pipeline/explain.ts';
+import { explain, knownSources } from '../../pipeline/explain.ts';
 import { deleteVersions, listPackages, promote, readPackage, setYanked } from '../../pipeline/packages.ts';
 import { auditEventSchema } from './audit.ts';
 import { keepWarmSchema, missingSchema, recordedSetSchema } from './offline.ts';
@@ -172,11 +172,15 @@ function warmOf(
   throw new Problem('not_found', `${id} is not kept warm: keepWarm: in its configuration would say so.`);
 }
 
-const describeRepository = ({ packages }: ApiContext, repository: Repository): z.output<typeof repositorySchema> => ({
+const describeRepository = (
+  { packages }: ApiContext,
+  repository: Repository,
+  identity: Identity,
+): z.output<typeof repositorySchema> => ({
   org: repository.org,
   name: repository.name,
   format: repository.format.id,
-  sources: repository.sources.map(({ id }) => id),
+  sources: knownSources(packages, repository, identity).map(({ id }) => id),
   hosted: packages.hostingOf(repository) !== undefined,
 });
 
@@ -209,7 +213,7 @@ export const operations: readonly Operation[] = [
     async run({ context, identity, params }) {
       const items = [...context.repositories()]
         .filter((one) => one.org === params.org && context.access.mayKnow(one, identity))
-        .map((one) => describeRepository(context, one));
+        .map((one) => describeRepository(context, one, identity));
       return { items };
     },
   }),
@@ -228,7 +232,10 @@ export const operations: readonly Operation[] = [
       const hosting = call.context.packages.hostingOf(repository);
       await hosting?.ready();
       const mayCount = hosting && call.context.access.mayDo(repository, call.identity, 'admin', undefined);
-      return { ...describeRepository(call.context, repository), ...(mayCount ? { usage: hosting.usage() } : {}) };
+      return {
+        ...describeRepository(call.context, repository, call.identity),
+        ...(mayCount ? { usage: hosting.usage() } : {}),
+      };
     },
   }),
   operation({
@@ -333,6 +340,7 @@ export const operations: readonly Operation[] = [
         return { changed: status < 300, message };
       }
       const [org, repository] = body.to.includes('/') ? body.to.split('/') : [params.org, body.to];
+      if (org !== params.org && context.access.orgs.includes(org ?? '')) await context.access.ready(org ?? '');
       const to = repositoryOf(call, { org: org ?? '', repository: repository ?? '' });
       const { changed } = await promote(context.packages, from, to, call, params.name, params.version);
       return { changed, message: changed ? `Published in ${to.id}.` : `It was in ${to.id} already.` };
