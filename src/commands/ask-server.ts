@@ -16,13 +16,25 @@ export const tokenOption: Option = {
   description: 'What to show; better in LARDER_TOKEN.',
 };
 
-/** The JSON that a server answers to GET below its root. Rejects with a line for the user. */
-export async function askServer<T>(input: Input, path: string): Promise<T> {
+export interface AskedServer {
+  /** No trailing slash. */
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+/** The server that is meant, and what is shown to it. */
+export async function serverOf(input: Input): Promise<AskedServer> {
   const { environment } = input;
   const url = input.text('url') ?? serverUrl((await loadConfig(input.text('config'), environment)).server);
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`--url ${url} is no http or https address`);
   const token = input.text('token') ?? environment.LARDER_TOKEN;
-  return await ask<T>(`${url.replace(/\/+$/, '')}${path}`, token);
+  return { url: url.replace(/\/+$/, ''), token };
+}
+
+/** The JSON that a server answers to GET below its root. Rejects with a line for the user. */
+export async function askServer<T>(input: Input, path: string): Promise<T> {
+  const { url, token } = await serverOf(input);
+  return await ask<T>(`${url}${path}`, token);
 }
 
 async function ask<T>(url: string, token: string | undefined): Promise<T> {

@@ -36,6 +36,8 @@ export interface Surroundings {
 export interface Input extends Surroundings {
   readonly positionals: readonly string[];
   text(option: string): string | undefined;
+  /** Every value of an option that may be given more than once. */
+  texts(option: string): readonly string[];
   flag(option: string): boolean;
 }
 
@@ -89,6 +91,8 @@ export function parse(command: Command, args: readonly string[], surroundings: S
     ...surroundings,
     positionals,
     text: (name) => (typeof values[name] === 'string' ? values[name] : undefined),
+    texts: (name) =>
+      tokens.flatMap((token) => (token.kind === 'option' && token.name === name ? [token.value ?? ''] : [])),
     flag: (name) => values[name] === true,
   };
 }

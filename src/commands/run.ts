@@ -17,17 +17,19 @@ const commands: Readonly<Record<string, Entry>> = {
   token: { summary: 'Create, list and revoke tokens.', load: () => import('./token.ts') },
   whoami: { summary: 'Ask a server whose a token is.', load: () => import('./whoami.ts') },
   explain: { summary: 'Ask a server which sources it asks about a name, and why.', load: () => import('./explain.ts') },
+  warm: { summary: 'Fetch everything that lockfiles name.', load: () => import('./warm.ts') },
+  coverage: { summary: 'Say what of a lockfile would build from here.', load: () => import('./coverage.ts') },
   setup: { summary: "Print or write a client's settings.", load: () => import('./setup.ts') },
 };
 
-const later = ['warm', 'export', 'import'];
+const later = ['export', 'import'];
 
 const help = `Larder ${version}: a caching proxy for package registries.
 
 Usage: larder COMMAND [OPTIONS]
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
 larder COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 configuration or usage, 3 partly done.`;

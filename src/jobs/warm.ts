@@ -1,0 +1,368 @@
+/**
+ * Asks a server for everything that lockfiles name, as their clients will: over HTTP and through the repositories, so that rights,
+ * limits, mapping and checks are those of any client. What is stored is answered at once, so a run that was broken off is simply run again.
+ */
+import { createHash } from 'node:crypto';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Algorithm, algorithmOf, type Digest, parseDigest } from '../core/digest.ts';
+import type { WarmStep } from '../core/warm.ts';
+
+/** One thing that is wanted, and the repository it is to come from. */
+export interface WarmTask {
+  /** For people: `left-pad 1.3.0`. */
+  readonly what: string;
+  /** Where it is named: `package-lock.json: node_modules/left-pad`. */
+  readonly from: string;
+  /** `ORG/NAME`. */
+  readonly repository: string;
+  /** Absolute address below which its paths are, no trailing slash. */
+  readonly base: string;
+  /** Added to every path: `ns=docker.io`. */
+  readonly query?: string;
+  /** Nothing fails without it. */
+  readonly optional?: boolean;
+  /** Throws an Error on what can't be asked for. */
+  readonly steps: () => Iterable<WarmStep>;
+}
+
+export interface WarmOptions {
+  readonly token?: string | undefined;
+  readonly userAgent: string;
+  /** Requests at a time. */
+  readonly concurrency: number;
+  /** Nothing is fetched: only what is stored is answered (RFC 9111, 5.2.1.7). */
+  readonly onlyStored?: boolean;
+  /** Requests done, and known so far. */
+  readonly tell?: (done: number, total: number) => void;
+}
+
+/** `got`: something of it had to be fetched; `there`: nothing had. */
+export type WarmOutcome = 'got' | 'there' | 'failed';
+
+export interface WarmFailure {
+  /** Raw, below the repository. */
+  readonly path?: string;
+  readonly why: string;
+}
+
+export interface WarmedTask {
+  readonly task: WarmTask;
+  readonly outcome: WarmOutcome;
+  readonly failures: readonly WarmFailure[];
+}
+
+export interface Warmed {
+  readonly tasks: readonly WarmedTask[];
+  readonly requests: number;
+  /** Of bodies that were fetched from upstream for it, and of those that were there. */
+  readonly bytes: { readonly got: number; readonly there: number };
+}
+
+interface TaskState {
+  readonly task: WarmTask;
+  readonly failures: WarmFailure[];
+  hasGot: boolean;
+}
+
+/** One request, whoever it is made for. */
+interface Job {
+  readonly task: WarmTask;
+  readonly step: WarmStep;
+  /** Whom it is for, and whether they can do without. */
+  readonly waiting: Map<TaskState, boolean>;
+  readonly children: { readonly job: Job; readonly optional: boolean }[];
+  result?: Result;
+}
+
+type Result =
+  | { readonly ok: true; readonly isNew: boolean; readonly bytes: number }
+  | { readonly ok: false; readonly why: string };
+
+/** What upstream had to be asked for the bytes of. */
+const fetched = new Set(['miss', 'joined']);
+
+/** Tries of one request, where waiting helps. */
+const tries = 6;
+const longestWaitMs = 30_000;
+/** Without a byte. Larder itself gives upstream up long before. */
+const idleMs = 10 * 60_000;
+const messageBytes = 64 * 1024;
+
+/** Rejects only on mistakes of ours: whatever happens to a request is told in the result. */
+export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Promise<Warmed> {
+  const agents = {
+    'http:': new http.Agent({ keepAlive: true, maxSockets: options.concurrency }),
+    'https:': new https.Agent({ keepAlive: true, maxSockets: options.concurrency }),
+  };
+  const jobs = new Map<string, Job>();
+  const queue: Job[] = [];
+  const states: TaskState[] = [];
+  const bytes = { got: 0, there: 0 };
+  let done = 0;
+
+  function jobFor(task: WarmTask, step: WarmStep): Job {
+    const key = JSON.stringify([task.base, task.query, step.path, step.headers ?? {}, step.digests ?? []]);
+    const known = jobs.get(key);
+    if (known) return known;
+    const job: Job = { task, step, waiting: new Map(), children: [] };
+    jobs.set(key, job);
+    queue.push(job);
+    return job;
+  }
+
+  /** What was found out before somebody else wanted it counts for them, too. */
+  function attach(job: Job, state: TaskState, optional: boolean): void {
+    const before = job.waiting.get(state);
+    if (before !== undefined && (before === false || optional)) return;
+    job.waiting.set(state, optional);
+    if (job.result) count(job, job.result, state, optional, before === undefined);
+    for (const child of job.children) attach(child.job, state, child.optional);
+  }
+
+  function count({ step }: Job, result: Result, state: TaskState, optional: boolean, isFirst: boolean): void {
+    if (result.ok) {
+      if (result.isNew && isFirst) state.hasGot = true;
+    } else if (!optional) state.failures.push({ path: step.path, why: result.why });
+  }
+
+  function finish(job: Job, result: Result): void {
+    job.result = result;
+    done++;
+    if (result.ok) bytes[result.isNew ? 'got' : 'there'] += result.bytes;
+    for (const [state, optional] of job.waiting) count(job, result, state, optional, true);
+  }
+
+  /** Depth first, so that what was read is used while it is at hand. */
+  function lead(job: Job, steps: readonly WarmStep[]): void {
+    for (const step of steps) {
+      const child = { job: jobFor(job.task, step), optional: step.optional === true };
+      job.children.push(child);
+      for (const state of job.waiting.keys()) attach(child.job, state, child.optional);
+    }
+  }
+
+  for (const task of tasks) {
+    const state: TaskState = { task, failures: [], hasGot: false };
+    states.push(state);
+    try {
+      for (const step of [...task.steps()]) attach(jobFor(task, step), state, step.optional === true);
+    } catch (error) {
+      state.failures.push({ why: messageOf(error) });
+    }
+  }
+  queue.reverse();
+
+  /** Whatever is done may be the beginning of more. */
+  function workAll(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let running = 0;
+    const proceed = (): void => {
+      while (running < options.concurrency) {
+        const job = queue.pop();
+        if (!job) break;
+        running++;
+        perform(job, options, agents)
+          .then(({ result, steps }) => {
+            finish(job, result);
+            lead(job, steps);
+            options.tell?.(done, jobs.size);
+            running--;
+            proceed();
+          })
+          .catch(reject);
+      }
+      if (running === 0) resolve();
+    };
+    proceed();
+    return promise;
+  }
+
+  try {
+    await workAll();
+  } finally {
+    for (const agent of Object.values(agents)) agent.destroy();
+  }
+  return {
+    tasks: states.map(({ task, failures, hasGot }) => ({
+      task,
+      failures,
+      outcome: failures.length > 0 ? 'failed' : hasGot ? 'got' : 'there',
+    })),
+    requests: jobs.size,
+    bytes,
+  };
+}
+
+type Agents = Readonly<Record<'http:' | 'https:', http.Agent>>;
+
+interface Performed {
+  readonly result: Result;
+  readonly steps: readonly WarmStep[];
+}
+
+async function perform(job: Job, options: WarmOptions, agents: Agents): Promise<Performed> {
+  const { step, task } = job;
+  const url = `${task.base}/${step.path.replace(/^\//, '')}${queryFor(step.path, task.query)}`;
+  const failed = (why: string): Performed => ({ result: { ok: false, why }, steps: [] });
+  for (let attempt = 1; ; attempt++) {
+    let reply: Reply;
+    try {
+      reply = await fetchOnce(url, step, options, agents);
+    } catch (error) {
+      if (attempt >= 3) return failed(messageOf(error));
+      await delay(200 * attempt);
+      continue;
+    }
+    if (reply.waitMs !== undefined && attempt < tries) {
+      await delay(Math.min(reply.waitMs, longestWaitMs));
+      continue;
+    }
+    if (reply.why !== undefined) return failed(reply.why);
+    try {
+      const steps = step.read && reply.body ? [...step.read.next(reply.body)] : [];
+      return { result: { ok: true, isNew: reply.isNew, bytes: reply.bytes }, steps };
+    } catch (error) {
+      return failed(messageOf(error));
+    }
+  }
+}
+
+const queryFor = (path: string, query: string | undefined): string =>
+  query === undefined ? '' : `${path.includes('?') ? '&' : '?'}${query}`;
+
+interface Reply {
+  readonly isNew: boolean;
+  readonly bytes: number;
+  /** Of what is read. */
+  readonly body?: Buffer;
+  /** What is wrong with it. */
+  readonly why?: string;
+  /** It may be worth asking again after this time. */
+  readonly waitMs?: number;
+}
+
+async function fetchOnce(url: string, step: WarmStep, options: WarmOptions, agents: Agents): Promise<Reply> {
+  const digests = strongestOf(step.digests ?? []);
+  // What the server knows of stored bytes is as good as reading them.
+  if (options.onlyStored && !step.read) {
+    const response = await send('HEAD', url, step, options, agents);
+    response.resume();
+    const told = digestIn(response);
+    const isKnown = digests.length === 0 || digests.some((one) => told && algorithmOf(one) === algorithmOf(told));
+    if (response.statusCode === 200 && isKnown) {
+      const why = told && digests.length > 0 && !digests.includes(told) ? mismatch(told, digests) : undefined;
+      const bytes = Number(response.headers['content-length'] ?? 0);
+      return { isNew: false, bytes, ...(why === undefined ? {} : { why }) };
+    }
+  }
+  const response = await send('GET', url, step, options, agents);
+  const outcome = String(response.headers['x-larder-cache'] ?? '');
+  if (response.statusCode !== 200) return await refusal(response);
+  const hash = digests[0] === undefined ? undefined : createHash(algorithmOf(digests[0]));
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    bytes += piece.byteLength;
+    hash?.update(piece);
+    if (!step.read) continue;
+    if (bytes > step.read.limit) {
+      response.destroy();
+      return {
+        isNew: false,
+        bytes,
+        why: `it is longer than the ${step.read.limit} bytes that are read of such a thing`,
+      };
+    }
+    pieces.push(piece);
+  }
+  const actual = hash && digests[0] && (`${algorithmOf(digests[0])}:${hash.digest('hex')}` as Digest);
+  const why = actual && !digests.includes(actual) ? mismatch(actual, digests) : undefined;
+  return {
+    isNew: fetched.has(outcome),
+    bytes,
+    ...(step.read ? { body: Buffer.concat(pieces) } : {}),
+    ...(why === undefined ? {} : { why }),
+  };
+}
+
+function send(
+  method: 'GET' | 'HEAD',
+  url: string,
+  step: WarmStep,
+  options: WarmOptions,
+  agents: Agents,
+): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const isSecure = url.startsWith('https:');
+  const request = (isSecure ? https : http).request(url, {
+    method,
+    agent: agents[isSecure ? 'https:' : 'http:'],
+    headers: {
+      'user-agent': options.userAgent,
+      'x-larder-priority': 'background',
+      ...step.headers,
+      ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+      ...(options.onlyStored ? { 'cache-control': 'only-if-cached' } : {}),
+    },
+  });
+  request.setTimeout(idleMs, () => request.destroy(new Error(`nothing came for ${idleMs / 60_000} minutes`)));
+  request.once('response', resolve);
+  request.once('error', reject);
+  request.end();
+  return promise;
+}
+
+async function refusal(response: IncomingMessage): Promise<Reply> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    if (bytes < messageBytes) pieces.push(piece);
+    bytes += piece.byteLength;
+  }
+  const { statusCode = 0, headers } = response;
+  const why = `${statusCode} ${messageIn(Buffer.concat(pieces).toString('utf8'))}`.trimEnd();
+  const isPassing = statusCode === 503 || statusCode === 429;
+  const seconds = Number(headers['retry-after'] ?? 1);
+  return { isNew: false, bytes: 0, why, ...(isPassing ? { waitMs: seconds >= 0 ? seconds * 1000 : 1000 } : {}) };
+}
+
+/** Every format has its own way to say what is wrong. */
+function messageIn(text: string): string {
+  try {
+    const json = JSON.parse(text) as {
+      error?: unknown;
+      detail?: unknown;
+      errors?: readonly { readonly message?: unknown }[];
+    };
+    for (const said of [json.error, json.detail, json.errors?.[0]?.message]) if (typeof said === 'string') return said;
+  } catch {
+    // Text, then.
+  }
+  return (text.trim().split('\n', 1)[0] ?? '').slice(0, 500);
+}
+
+const strength: readonly Algorithm[] = ['sha512', 'sha256', 'sha1', 'md5'];
+
+/** Of digests in several algorithms those in the strongest count, as in W3C Subresource Integrity. */
+function strongestOf(digests: readonly Digest[]): readonly Digest[] {
+  const best = strength.find((algorithm) => digests.some((one) => algorithmOf(one) === algorithm));
+  return digests.filter((one) => algorithmOf(one) === best);
+}
+
+/** What Larder says of stored bytes without sending them. */
+function digestIn({ headers }: IncomingMessage): Digest | undefined {
+  const [, algorithm, hex] = /^"(\w+)[-:]([0-9a-f]+)"$/.exec(headers.etag ?? '') ?? [];
+  return parseDigest(`${algorithm}:${hex}`);
+}
+
+function mismatch(actual: Digest, wanted: readonly Digest[]): string {
+  return `its digest is ${actual}, and the lockfile says ${wanted.join(' or ')}`;
+}
+
+/** Of a failed connection Node says sometimes only the code. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || String((error as NodeJS.ErrnoException).code);
+}
