@@ -114,7 +114,8 @@ const deliveryTtlMs = 7 * 86_400_000;
 /** Waits before each further attempt; after the last one it has failed. */
 const waitsMs = [5_000, 30_000, 120_000, 600_000, 3_600_000, 6 * 3_600_000, 12 * 3_600_000];
 const atOnce = 8;
-const cursorsAhead = 1_000;
+/** Of a journal; whoever was away for long has much to hear. */
+const objectsAtOnce = 100;
 const mostBlocked = 10_000;
 const blockedAgainMs = 3_600_000;
 
@@ -190,20 +191,18 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
         await begin(org, hook);
         continue;
       }
-      const news: Written<HostedChange>[] = [];
-      for await (const written of hosting.history()) {
-        if (written.number <= cursor || news.length >= cursorsAhead) break;
-        news.push(written);
+      const last = await lastNumber(hosting);
+      for (let from = cursor; from < last && !closed; from = Math.min(last, from + objectsAtOnce)) {
+        const to = Math.min(last, from + objectsAtOnce);
+        for (const written of await writtenBetween(hosting, from, to)) {
+          // A layer is no news: the image that it belongs to comes after it.
+          if (written.change.action === 'upload') continue;
+          const event = eventOf(written.change);
+          if (hook.events.length > 0 && !hook.events.includes(event)) continue;
+          save(deliveryOf(org, hook, repository, written, event));
+        }
+        facts.set(key, to);
       }
-      if (news.length === 0) continue;
-      for (const written of news.reverse()) {
-        // A layer is no news: the image that it belongs to comes after it.
-        if (written.change.action === 'upload') continue;
-        const event = eventOf(written.change);
-        if (hook.events.length > 0 && !hook.events.includes(event)) continue;
-        save(deliveryOf(org, hook, repository, written, event));
-      }
-      facts.set(key, news.at(-1)?.number ?? cursor);
     }
   }
 
@@ -389,6 +388,16 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
       await running?.catch(() => {});
     },
   };
+}
+
+/** In objects after `from`, up to and with `to`; the oldest first. */
+async function writtenBetween(hosting: Hosting, from: number, to: number): Promise<Written<HostedChange>[]> {
+  const found: Written<HostedChange>[] = [];
+  for await (const written of hosting.history(to + 1)) {
+    if (written.number <= from) break;
+    found.push(written);
+  }
+  return found.reverse();
 }
 
 async function lastNumber(hosting: Hosting): Promise<number> {

@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Repository } from '../../src/core/repository.ts';
 import { createWebhooks, type WebhookRequest } from '../../src/jobs/webhooks.ts';
 import { admit } from '../../src/policy/admit.ts';
+import type { Hosting } from '../../src/store/hosting.ts';
 import { eventually } from '../support/wait.ts';
 
 function factsInMemory() {
@@ -56,5 +57,47 @@ describe('webhooks', () => {
     expect(sent.map(({ body }) => JSON.parse(body))).toEqual([
       expect.objectContaining({ event: 'block', package: 'lib', versions: ['1.0.0'], reason: 'it is two hours old' }),
     ]);
+  });
+
+  it('tell of everything that was published while nobody told, and of each once', async () => {
+    const heard: string[] = [];
+    const repository = { id: 'acme/npm', org: 'acme', name: 'npm', format: { id: 'npm' } } as Repository;
+    let last = 0;
+    const hosting = {
+      ready: async () => {},
+      async *history(before = last + 1) {
+        for (let number = Math.min(before - 1, last); number >= 1; number--) {
+          const change = { action: 'publish', name: `p${number}` };
+          yield { number, index: 0, at: '2026-01-01T00:00:00.000Z', by: 'user:acme/ann', change };
+        }
+      },
+    } as unknown as Hosting;
+    const webhooks = await createWebhooks({
+      openJournal: async () => ({
+        number: 0,
+        isCurrent: () => true,
+        catchUp: async () => {},
+        append: async () => undefined,
+        async *history() {},
+      }),
+      facts: factsInMemory(),
+      key: randomBytes(32),
+      check: () => {},
+      fetch: async (_url, { body }) => {
+        heard.push(JSON.parse(body).package);
+        return { status: 204 };
+      },
+      now: Date.now,
+      orgs: () => ['acme'],
+      configured: () => [{ url: 'https://all.example/', secret: 'x'.repeat(20), events: [], repositories: [] }],
+      repositories: () => [repository],
+      hostingOf: () => hosting,
+    });
+    onTestFinished(() => webhooks.close());
+    await webhooks.pump();
+    last = 1234;
+    await webhooks.pump();
+    await webhooks.pump();
+    expect(heard.toSorted()).toEqual(Array.from({ length: last }, (_, index) => `p${index + 1}`).toSorted());
   });
 });
