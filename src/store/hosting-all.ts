@@ -113,7 +113,7 @@ export class AllHosting {
   }
 }
 
-/** Names of all journals there are: of repositories (`org/name`), and of organisations' own affairs (`org/-`). */
+/** Names of all journals there are: of repositories (`org/name`), and of organisations' own affairs (`org/-`, `org/-webhooks`). */
 export async function journalsOf(objects: Objects): Promise<string[]> {
   const found: string[] = [];
   for (const org of await objects.groups(journalPrefix)) {
@@ -123,5 +123,6 @@ export async function journalsOf(objects: Objects): Promise<string[]> {
 }
 
 export function isOrganisation(journal: string): boolean {
-  return journal.endsWith('/-');
+  // No repository's name begins so.
+  return journal.includes('/-');
 }

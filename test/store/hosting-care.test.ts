@@ -30,6 +30,19 @@ async function published(more: (one: Publisher) => Promise<unknown> = async () =
   return path;
 }
 
+test('what an organisation keeps beside its packages is taken for no packages', async () => {
+  const path = await published();
+  const store = await opened({ path });
+  const webhooks = await store.openJournal<{ readonly id: string }>({ name: 'acme/-webhooks', apply() {} });
+  await webhooks.append('x', signature, () => ({ id: 'x' }));
+  await store.close();
+  expect(await verify({ path, rebuild: true })).toMatchObject({
+    clean: true,
+    hosted: { journals: 3, changes: 6, packages: 1, files: 2, rebuilt: true },
+  });
+  expect(existsSync(join(path, checkpointsPrefix('acme/-webhooks')))).toBe(false);
+});
+
 test('what is published and whole is clean, and counted', async () => {
   const path = await published();
   expect(await verify({ path })).toMatchObject({
