@@ -136,6 +136,7 @@ export function createCredentials(parts: {
               : undefined
             : directory.token(ask.token);
           if (token?.user !== user) throw new Problem('not_found', 'You have no such token.');
+          refuseUnlessMayEnd(identity, token.id);
           await administration.revokeToken(own, token.id, signatureOf(identity));
           return { is: 'revoked' };
         }
@@ -150,6 +151,16 @@ export function ownerOf(identity: Identity): { readonly org: string; readonly us
   if ((kind === 'user' || kind === 'service') && org !== undefined && name !== undefined) return { org, user: name };
   if (kind === 'ci') throw new Problem('forbidden', 'A CI job has a token for the time it runs and gets no other.');
   throw new Problem('unauthorized', rejected ?? 'Sign in first: show a user name and password, or a token.');
+}
+
+/** One that leaked and may little must not put an end to those that may more. */
+export function refuseUnlessMayEnd({ token }: Identity, id: string): void {
+  if (!token || token.id === id) return;
+  if (token.may.includes('admin') && !token.repositories && !token.names) return;
+  throw new Problem(
+    'forbidden',
+    'This token may end itself and no other: use one without limits, or sign in at /ui/account.',
+  );
 }
 
 export function signatureOf(identity: Identity): Signature {

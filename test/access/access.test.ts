@@ -449,6 +449,14 @@ describe('what clients ask of their own accord', () => {
         code: 'not_found',
       });
     }
+    const little = await access.administration.createToken('acme', { user: 'alice', may: ['read'] }, by);
+    const littleOf = await access.identify('acme', bearer(little.token));
+    await expect(access.credentials('acme', littleOf, { want: 'revoke', token }, origin)).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    expect(await access.credentials('acme', littleOf, { want: 'revoke', token: little.token }, origin)).toEqual({
+      is: 'revoked',
+    });
     expect(await access.credentials('acme', of, { want: 'revoke', token }, origin)).toEqual({ is: 'revoked' });
     expect((await access.identify('acme', bearer(token))).rejected).toMatch(/revoked/);
   });

@@ -1,5 +1,6 @@
 /** Every operation of the administration API. */
 import { z } from 'zod';
+import { refuseUnlessMayEnd } from '../../access/credentials.ts';
 import { type Identity, nameOfIdentity } from '../../core/identity.ts';
 import type { Signature } from '../../core/journal.ts';
 import { Problem } from '../../core/problem.ts';
@@ -579,6 +580,7 @@ export const operations: readonly Operation[] = [
       if (!own.some(({ id }) => id === params.id) && !context.access.mayAdminister(params.org, identity)) {
         throw new Problem('not_found', `There is no token ${params.id}.`);
       }
+      refuseUnlessMayEnd(identity, params.id);
       await context.access.administration.revokeToken(params.org, params.id, signatureOf(call));
     },
   }),
