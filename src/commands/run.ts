@@ -17,12 +17,15 @@ const commands: Readonly<Record<string, Entry>> = {
   token: { summary: 'Create, list and revoke tokens.', load: () => import('./token.ts') },
   whoami: { summary: 'Ask a server whose a token is.', load: () => import('./whoami.ts') },
   explain: { summary: 'Ask a server which sources it asks about a name, and why.', load: () => import('./explain.ts') },
+  export: { summary: 'Write what is stored as a bundle for another server.', load: () => import('./export.ts') },
+  import: { summary: 'Take a bundle in.', load: () => import('./import.ts') },
+  diff: { summary: 'Say what one bundle or server has and another lacks.', load: () => import('./diff.ts') },
+  inventory: { summary: 'Write down what is stored, for an export elsewhere.', load: () => import('./inventory.ts') },
+  keys: { summary: 'Make and trust the keys of bundles.', load: () => import('./keys.ts') },
   warm: { summary: 'Fetch everything that lockfiles name.', load: () => import('./warm.ts') },
   coverage: { summary: 'Say what of a lockfile would build from here.', load: () => import('./coverage.ts') },
   setup: { summary: "Print or write a client's settings.", load: () => import('./setup.ts') },
 };
-
-const later = ['export', 'import'];
 
 const help = `Larder ${version}: a caching proxy for package registries.
 
@@ -67,7 +70,6 @@ async function dispatch(args: readonly string[], surroundings: Surroundings): Pr
 }
 
 function unknownCommand(name: string): string {
-  if (later.includes(name)) return `"${name}" is not available in this release`;
   const near = guess(name, Object.keys(commands));
   return `there is no command "${name}"${near || `; there is ${Object.keys(commands).join(', ')}`}`;
 }
