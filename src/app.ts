@@ -166,8 +166,9 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     release: createRelease({
       hostingOf,
       blobs: store.blobs,
-      upstream: (name) => {
-        const target = Object.hasOwn(current.upstreams, name) ? current.upstreams[name] : undefined;
+      upstream: (name, org) => {
+        const isTheirs = Object.hasOwn(current.upstreams, name) && mayUseUpstream(current, name, org);
+        const target = isTheirs ? current.upstreams[name] : undefined;
         if (target && (target.offline || current.offline)) throw offlineTo(name);
         return target && { ...target, send: (request) => sendRelease(plain, target, request) };
       },
@@ -243,6 +244,16 @@ function keepWarmOf({ orgs }: Config, id: string) {
 
 const offlineTo = (upstream: string): Problem =>
   new Problem('conflict', `${upstream} is set to offline, so nothing is sent there: do it on a connected server.`);
+
+/** Credentials of an upstream that only others have among their sources are theirs. */
+function mayUseUpstream({ orgs }: Config, name: string, org: string): boolean {
+  const users = Object.entries(orgs).filter(([, { repositories }]) =>
+    Object.values(repositories).some(({ sources }) =>
+      sources.some((source) => source.kind === 'remote' && source.upstream === name),
+    ),
+  );
+  return users.length === 0 || users.some(([user]) => user === org);
+}
 
 /** Names that this server surely has; what else a request calls it is the word of whoever sent it. */
 function hostsOf({ server, hosts }: Config): string[] {

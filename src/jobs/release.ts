@@ -8,8 +8,8 @@ import type { Hosting } from '../store/hosting.ts';
 export interface ReleaseOptions {
   readonly hostingOf: (repository: Repository) => Hosting | undefined;
   readonly blobs: Pick<Blobs, 'open'>;
-  /** An upstream of the configuration that may be published to; `undefined`: there is none of that name. */
-  readonly upstream: (name: string) => ReleaseUpstream | undefined;
+  /** An upstream of the configuration that the organisation may publish to; `undefined`: there is none of that name. */
+  readonly upstream: (name: string, org: string) => ReleaseUpstream | undefined;
 }
 
 export interface ReleaseUpstream {
@@ -34,7 +34,7 @@ export type Release = (
 export function createRelease({ hostingOf, blobs, upstream: find }: ReleaseOptions): Release {
   return async (repository, upstreamName, name, version) => {
     const { format } = repository;
-    const upstream = find(upstreamName);
+    const upstream = find(upstreamName, repository.org);
     if (!upstream) throw new Problem('not_found', `There is no upstream ${upstreamName} in the configuration.`);
     if (upstream.format !== undefined && upstream.format !== format.id) {
       throw new Problem(
@@ -43,6 +43,7 @@ export function createRelease({ hostingOf, blobs, upstream: find }: ReleaseOptio
       );
     }
     const hosting = hostingOf(repository);
+    await hosting?.ready();
     const record = hosting?.view().record(name, version);
     if (!record) throw new Problem('not_found', `${name} ${version} is not published in ${repository.id}.`);
     if (!format.release) {

@@ -1,5 +1,6 @@
 /** What is said to those who may do a little: of what they may not know, never whether it is there. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { startFakeUpstream } from '../support/fake-upstream.ts';
 import { gemFile } from '../support/gem-file.ts';
 import { type HostedOptions, type HostedServer, startHosted } from '../support/hosted-server.ts';
 import { type Answer, ask, type Headers } from '../support/http.ts';
@@ -93,4 +94,27 @@ describe('a name that somebody may neither read nor publish is answered as one t
       expect(plain).not.toContain('vault');
     }
   });
+});
+
+it('credentials of an upstream that is another organisation’s are used for that one alone', async () => {
+  const upstream = await startFakeUpstream();
+  onTestFinished(() => upstream.close());
+  const auth = { bearer: 'secret-of-acme' };
+  const server = await hosted({
+    format: 'npm',
+    upstreams: {
+      acmes: { url: upstream.url, format: 'npm', auth },
+      everybodys: { url: upstream.url, format: 'npm', auth },
+    },
+    sources: [{ hosted: true }, { remote: 'acmes' }],
+  });
+  const promote = async (user: string, org: string, to: string): Promise<number> => {
+    const at = `${server.root}/api/v1/orgs/${org}/repositories/packages/packages/x/versions/1.0.0/promote`;
+    const headers = { ...bearer(await server.token(user)), 'content-type': 'application/json' };
+    const answer = await ask(at, { method: 'POST', headers, body: JSON.stringify({ upstream: to }) });
+    return answer.text().includes('There is no upstream') ? 0 : answer.status;
+  };
+  expect(await promote('olga', 'other', 'acmes')).toBe(0);
+  expect(await promote('olga', 'other', 'everybodys')).toBe(404);
+  expect(await promote('adam', 'acme', 'acmes')).toBe(404);
 });
