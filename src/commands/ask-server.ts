@@ -31,16 +31,17 @@ export async function serverOf(input: Input): Promise<AskedServer> {
   return { url: url.replace(/\/+$/, ''), token };
 }
 
-/** The JSON that a server answers to GET below its root. Rejects with a line for the user. */
-export async function askServer<T>(input: Input, path: string): Promise<T> {
+/** The JSON that a server answers below its root. Rejects with a line for the user. */
+export async function askServer<T>(input: Input, path: string, method: 'GET' | 'DELETE' = 'GET'): Promise<T> {
   const { url, token } = await serverOf(input);
-  return await ask<T>(`${url}${path}`, token);
+  return await ask<T>(`${url}${path}`, method, token);
 }
 
-async function ask<T>(url: string, token: string | undefined): Promise<T> {
+async function ask<T>(url: string, method: string, token: string | undefined): Promise<T> {
   let response: Response;
   try {
     response = await fetch(url, {
+      method,
       headers: { accept: 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
       redirect: 'error',
       signal: AbortSignal.timeout(patienceMs),

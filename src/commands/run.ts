@@ -24,6 +24,8 @@ const commands: Readonly<Record<string, Entry>> = {
   keys: { summary: 'Make and trust the keys of bundles.', load: () => import('./keys.ts') },
   warm: { summary: 'Fetch everything that lockfiles name.', load: () => import('./warm.ts') },
   coverage: { summary: 'Say what of a lockfile would build from here.', load: () => import('./coverage.ts') },
+  missing: { summary: 'List what was asked for in vain while offline.', load: () => import('./missing.ts') },
+  record: { summary: 'Run a build and record what it asks for.', load: () => import('./record.ts') },
   setup: { summary: "Print or write a client's settings.", load: () => import('./setup.ts') },
 };
 
@@ -62,7 +64,9 @@ async function dispatch(args: readonly string[], surroundings: Surroundings): Pr
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!entry) throw new UsageError(unknownCommand(name));
   const { command } = await entry.load();
-  if (rest.includes('--help') || rest.includes('-h')) {
+  // What stands behind -- is another program's.
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+  if (own.includes('--help') || own.includes('-h')) {
     say(helpOf(command).trimEnd());
     return exitCodes.done;
   }
