@@ -66,19 +66,30 @@ interface TaskState {
   hasGot: boolean;
 }
 
+type Read = NonNullable<WarmStep['read']>;
+
+/** Why one task makes a request, and what it makes of the answer. */
+interface Use {
+  optional: boolean;
+  readonly read?: Read | undefined;
+}
+
 /** One request, whoever it is made for. */
 interface Job {
   readonly task: WarmTask;
   readonly step: WarmStep;
-  /** Whom it is for, and whether they can do without. */
-  readonly waiting: Map<TaskState, boolean>;
-  readonly children: { readonly job: Job; readonly optional: boolean }[];
+  readonly uses: Map<TaskState, Use>;
+  /** Most that anybody reads of it, in bytes. */
+  limit: number | undefined;
   result?: Result;
 }
 
 type Result =
-  | { readonly ok: true; readonly isNew: boolean; readonly bytes: number }
+  | { readonly ok: true; readonly isNew: boolean; readonly bytes: number; readonly body?: Buffer | undefined }
   | { readonly ok: false; readonly why: string };
+
+/** Answers up to this size are kept for tasks that come to want them later: poms that many have for parent. */
+const keptBytes = 256 * 1024;
 
 /** What upstream had to be asked for the bytes of. */
 const fetched = new Set(['miss', 'joined']);
@@ -101,53 +112,66 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
   const states: TaskState[] = [];
   const bytes = { got: 0, there: 0 };
   let done = 0;
+  let total = 0;
 
-  function jobFor(task: WarmTask, step: WarmStep): Job {
+  function jobFor(state: TaskState, step: WarmStep): Job {
+    const { task } = state;
     const key = JSON.stringify([task.base, task.query, step.path, step.headers ?? {}, step.digests ?? []]);
     const known = jobs.get(key);
-    if (known) return known;
-    const job: Job = { task, step, waiting: new Map(), children: [] };
+    const isSpent = known?.result?.ok === true && step.read && !known.result.body && !known.uses.has(state);
+    if (known && !isSpent) return known;
+    const job: Job = { task, step, uses: new Map(), limit: undefined };
     jobs.set(key, job);
     queue.push(job);
+    total++;
     return job;
   }
 
-  /** What was found out before somebody else wanted it counts for them, too. */
-  function attach(job: Job, state: TaskState, optional: boolean): void {
-    const before = job.waiting.get(state);
-    if (before !== undefined && (before === false || optional)) return;
-    job.waiting.set(state, optional);
-    if (job.result) count(job, job.result, state, optional, before === undefined);
-    for (const child of job.children) attach(child.job, state, child.optional);
+  function use(state: TaskState, step: WarmStep): void {
+    const job = jobFor(state, step);
+    const optional = step.optional === true;
+    const before = job.uses.get(state);
+    if (before) {
+      if (!before.optional || optional) return;
+      before.optional = false;
+      if (job.result?.ok === false) state.failures.push({ path: step.path, why: job.result.why });
+      return;
+    }
+    const one: Use = { optional, read: step.read };
+    job.uses.set(state, one);
+    if (step.read) job.limit = Math.max(job.limit ?? 0, step.read.limit);
+    if (job.result) settle(job, job.result, state, one);
   }
 
-  function count({ step }: Job, result: Result, state: TaskState, optional: boolean, isFirst: boolean): void {
-    if (result.ok) {
-      if (result.isNew && isFirst) state.hasGot = true;
-    } else if (!optional) state.failures.push({ path: step.path, why: result.why });
+  function settle({ step }: Job, result: Result, state: TaskState, { optional, read }: Use): void {
+    if (!result.ok) {
+      if (!optional) state.failures.push({ path: step.path, why: result.why });
+      return;
+    }
+    if (result.isNew) state.hasGot = true;
+    if (!read || !result.body) return;
+    try {
+      for (const next of [...read.next(result.body)]) use(state, next);
+    } catch (error) {
+      if (!optional) state.failures.push({ path: step.path, why: messageOf(error) });
+    }
   }
 
   function finish(job: Job, result: Result): void {
     job.result = result;
     done++;
     if (result.ok) bytes[result.isNew ? 'got' : 'there'] += result.bytes;
-    for (const [state, optional] of job.waiting) count(job, result, state, optional, true);
-  }
-
-  /** Depth first, so that what was read is used while it is at hand. */
-  function lead(job: Job, steps: readonly WarmStep[]): void {
-    for (const step of steps) {
-      const child = { job: jobFor(job.task, step), optional: step.optional === true };
-      job.children.push(child);
-      for (const state of job.waiting.keys()) attach(child.job, state, child.optional);
-    }
+    for (const [state, one] of job.uses) settle(job, result, state, one);
+    if (!result.ok || !result.body || result.body.byteLength <= keptBytes) return;
+    const { body: _, ...rest } = result;
+    job.result = rest;
   }
 
   for (const task of tasks) {
     const state: TaskState = { task, failures: [], hasGot: false };
     states.push(state);
     try {
-      for (const step of [...task.steps()]) attach(jobFor(task, step), state, step.optional === true);
+      for (const step of [...task.steps()]) use(state, step);
     } catch (error) {
       state.failures.push({ why: messageOf(error) });
     }
@@ -164,10 +188,9 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
         if (!job) break;
         running++;
         perform(job, options, agents)
-          .then(({ result, steps }) => {
+          .then((result) => {
             finish(job, result);
-            lead(job, steps);
-            options.tell?.(done, jobs.size);
+            options.tell?.(done, total);
             running--;
             proceed();
           })
@@ -190,28 +213,22 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
       failures,
       outcome: failures.length > 0 ? 'failed' : hasGot ? 'got' : 'there',
     })),
-    requests: jobs.size,
+    requests: total,
     bytes,
   };
 }
 
 type Agents = Readonly<Record<'http:' | 'https:', http.Agent>>;
 
-interface Performed {
-  readonly result: Result;
-  readonly steps: readonly WarmStep[];
-}
-
-async function perform(job: Job, options: WarmOptions, agents: Agents): Promise<Performed> {
+async function perform(job: Job, options: WarmOptions, agents: Agents): Promise<Result> {
   const { step, task } = job;
   const url = `${task.base}/${step.path.replace(/^\//, '')}${queryFor(step.path, task.query)}`;
-  const failed = (why: string): Performed => ({ result: { ok: false, why }, steps: [] });
   for (let attempt = 1; ; attempt++) {
     let reply: Reply;
     try {
-      reply = await fetchOnce(url, step, options, agents);
+      reply = await fetchOnce(url, job, options, agents);
     } catch (error) {
-      if (attempt >= 3) return failed(messageOf(error));
+      if (attempt >= 3) return { ok: false, why: messageOf(error) };
       await delay(200 * attempt);
       continue;
     }
@@ -219,13 +236,8 @@ async function perform(job: Job, options: WarmOptions, agents: Agents): Promise<
       await delay(Math.min(reply.waitMs, longestWaitMs));
       continue;
     }
-    if (reply.why !== undefined) return failed(reply.why);
-    try {
-      const steps = step.read && reply.body ? [...step.read.next(reply.body)] : [];
-      return { result: { ok: true, isNew: reply.isNew, bytes: reply.bytes }, steps };
-    } catch (error) {
-      return failed(messageOf(error));
-    }
+    const { why, isNew, bytes, body } = reply;
+    return why === undefined ? { ok: true, isNew, bytes, body } : { ok: false, why };
   }
 }
 
@@ -243,10 +255,10 @@ interface Reply {
   readonly waitMs?: number;
 }
 
-async function fetchOnce(url: string, step: WarmStep, options: WarmOptions, agents: Agents): Promise<Reply> {
+async function fetchOnce(url: string, { step, limit }: Job, options: WarmOptions, agents: Agents): Promise<Reply> {
   const digests = strongestOf(step.digests ?? []);
   // What the server knows of stored bytes is as good as reading them.
-  if (options.onlyStored && !step.read) {
+  if (options.onlyStored && limit === undefined) {
     const response = await send('HEAD', url, step, options, agents);
     response.resume();
     const told = digestIn(response);
@@ -266,14 +278,10 @@ async function fetchOnce(url: string, step: WarmStep, options: WarmOptions, agen
   for await (const piece of response as AsyncIterable<Buffer>) {
     bytes += piece.byteLength;
     hash?.update(piece);
-    if (!step.read) continue;
-    if (bytes > step.read.limit) {
+    if (limit === undefined) continue;
+    if (bytes > limit) {
       response.destroy();
-      return {
-        isNew: false,
-        bytes,
-        why: `it is longer than the ${step.read.limit} bytes that are read of such a thing`,
-      };
+      return { isNew: false, bytes, why: `it is longer than the ${limit} bytes that are read of such a thing` };
     }
     pieces.push(piece);
   }
@@ -282,7 +290,7 @@ async function fetchOnce(url: string, step: WarmStep, options: WarmOptions, agen
   return {
     isNew: fetched.has(outcome),
     bytes,
-    ...(step.read ? { body: Buffer.concat(pieces) } : {}),
+    ...(limit === undefined ? {} : { body: Buffer.concat(pieces) }),
     ...(why === undefined ? {} : { why }),
   };
 }
