@@ -182,11 +182,11 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     addresses: () => site,
     overrides: isExchange,
     routes: ({ originOf, remoteOf, idOf }) => [
-      tokenRoutes({ access }),
-      whoamiRoutes({ access }),
+      tokenRoutes({ access, remoteOf }),
+      whoamiRoutes({ access, remoteOf }),
       loginRoutes({ access, originOf, remoteOf }),
       exchangeRoutes({ access, originOf }),
-      apiRoutes({ context: api, version, originOf, idOf }),
+      apiRoutes({ context: api, version, originOf, idOf, remoteOf }),
     ],
     context: {
       access,

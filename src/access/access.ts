@@ -269,7 +269,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     answer: (code, identity) =>
       logins.answer(code, identity && sealedOf(identity, identification.standingOf(identity).parent)),
     async identify(user, secret, from) {
-      const found = await identification.identify('', { kind: 'basic', user, secret }, from);
+      const found = await identification.identify('', { kind: 'basic', user, secret, from });
       if (found.kind !== 'anonymous' || found.rejected !== undefined) return found;
       return { ...found, rejected: wrongPassword(user) };
     },

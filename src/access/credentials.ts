@@ -26,7 +26,13 @@ export interface NewOwnToken {
 }
 
 export interface Credentials {
-  credentials(org: string, identity: Identity, ask: CredentialsAsk, origin: string): Promise<CredentialsOutcome>;
+  credentials(
+    org: string,
+    identity: Identity,
+    ask: CredentialsAsk,
+    origin: string,
+    from?: string,
+  ): Promise<CredentialsOutcome>;
   /** One that may no more than what was shown for it, and no longer. */
   issue(identity: Identity, wanted: NewOwnToken): Promise<{ readonly token: string; readonly facts: TokenFacts }>;
 }
@@ -72,24 +78,33 @@ export function createCredentials(parts: {
     org: string,
     identity: Identity,
     { user = '', password }: { readonly user?: string; readonly password?: string },
+    from: string | undefined,
   ): Promise<Identity> {
     if (password === undefined || password === '') return identity;
     // A person may type a token where a password is asked for.
-    const found = await identification.identify(org, { kind: 'basic', user, secret: password });
+    const found = await identification.identify(org, {
+      ...{ kind: 'basic', user, secret: password },
+      ...(from === undefined ? {} : { from }),
+    });
     if (found.kind !== 'anonymous') return found;
     throw new Problem('unauthorized', found.rejected ?? wrongPassword(user));
   }
 
   return {
     issue,
-    async credentials(org, identity, ask, origin) {
+    async credentials(org, identity, ask, origin, from) {
       switch (ask.want) {
         case 'token': {
           const { description, may, expiresInDays } = ask;
-          const owner = await whoAsks(org, identity, {
-            ...(ask.user === undefined ? {} : { user: ask.user }),
-            ...(ask.password === undefined ? {} : { password: ask.password }),
-          });
+          const owner = await whoAsks(
+            org,
+            identity,
+            {
+              ...(ask.user === undefined ? {} : { user: ask.user }),
+              ...(ask.password === undefined ? {} : { password: ask.password }),
+            },
+            from,
+          );
           const { token, facts } = await issue(owner, { description, may, expiresInDays });
           return { is: 'token', token, id: facts.id, user: facts.user };
         }

@@ -25,6 +25,8 @@ const mostNoted = 10_000;
 /** Each takes 16 MB and a processor. */
 const checksAtOnce = 2;
 const mostWaiting = 50;
+/** Different passwords for one user from one address. */
+const guessesAtOnce = 3;
 const longestPassword = 1024;
 
 export class Identification {
@@ -36,6 +38,8 @@ export class Identification {
   readonly #recent: RecentPasswords;
   readonly #noted = new Map<string, number>();
   readonly #standing = new WeakMap<Identity, Standing>();
+  /** Those under way: by user and address, then by password. */
+  readonly #checks = new Map<string, Map<string, Promise<boolean | undefined>>>();
   #checking = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -58,7 +62,7 @@ export class Identification {
   }
 
   /** `org`: whose users a user name is looked for among; '': everybody's. */
-  async identify(org: string, shown: Shown | undefined, from?: string): Promise<Identity> {
+  async identify(org: string, shown: Shown | undefined): Promise<Identity> {
     if (!shown) return anonymous;
     const ours = [shown.secret, shown.user].map((one) => one.trim()).find((one) => one.startsWith(tokenPrefix));
     if (ours !== undefined) return isSealed(ours) ? this.#unseal(ours) : this.#findToken(ours);
@@ -68,7 +72,7 @@ export class Identification {
     const orgs = org === '' ? this.#orgs.names : [org];
     let wrong: Identity | undefined;
     for (const one of orgs) {
-      const found = await this.password(one, shown.user, shown.secret, from);
+      const found = await this.password(one, shown.user, shown.secret, shown.from);
       if (found?.kind === 'user' || found?.kind === 'service') return found;
       wrong ??= found;
     }
@@ -84,20 +88,37 @@ export class Identification {
     const who = `${org}/${user}`;
     const identity: Identity = { kind, name: user, org, presented: true };
     if (this.#recent.has(who, password, kept)) return identity;
-    const keys = from === undefined ? [who] : [who, `from ${from}`];
-    const waitMs = Math.max(...keys.map((key) => this.#failures.waitMs(key)));
+    // Whoever guesses from elsewhere must not keep the user out.
+    const key = from === undefined ? who : `${who} from ${networkOf(from)}`;
+    const waitMs = this.#failures.waitMs(key);
     if (waitMs > 0) {
       return rejected(`Too many wrong passwords for ${user}: try again in ${Math.ceil(waitMs / 1000)} seconds.`);
     }
-    const isRight = password.length <= longestPassword && (await this.#inTurn(() => isPassword(password, kept)));
+    const isRight = password.length <= longestPassword && (await this.#check(key, who, password, kept));
     if (isRight === undefined) return rejected('Too many passwords are being checked: try again in a moment.');
-    if (!isRight) {
-      for (const key of keys) this.#failures.failed(key);
-      return rejected(wrongPassword(user));
-    }
-    this.#failures.succeeded(who);
-    this.#recent.add(who, password, kept);
+    if (!isRight) return rejected(wrongPassword(user));
     return identity;
+  }
+
+  /** A client that comes with many requests at once has its password checked once; different ones at once are guesses. */
+  async #check(key: string, who: string, password: string, kept: string): Promise<boolean | undefined> {
+    const checks = this.#checks.get(key) ?? new Map<string, Promise<boolean | undefined>>();
+    const known = checks.get(password);
+    if (known) return known;
+    if (checks.size >= guessesAtOnce) return undefined;
+    this.#checks.set(key, checks);
+    const check = this.#inTurn(() => isPassword(password, kept)).finally(() => {
+      checks.delete(password);
+      if (checks.size === 0) this.#checks.delete(key);
+    });
+    checks.set(password, check);
+    const isRight = await check;
+    if (isRight === false) this.#failures.failed(key);
+    if (isRight) {
+      this.#failures.succeeded(key);
+      this.#recent.add(who, password, kept);
+    }
+    return isRight;
   }
 
   /** `undefined`: too many wait already. */
@@ -206,6 +227,16 @@ export class Identification {
     const at = await this.#facts.get(`used/${id}`);
     return typeof at === 'string' ? at : undefined;
   }
+}
+
+/** One subscriber has 2^64 addresses of IPv6 (RFC 6177). */
+export function networkOf(address: string): string {
+  if (!address.includes(':') || address.includes('.')) return address;
+  const [head = '', tail] = address.split('::');
+  const left = head.split(':').filter((group) => group !== '');
+  const right = tail?.split(':').filter((group) => group !== '') ?? [];
+  const zeros = Array.from({ length: tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length) }, () => '0');
+  return `${[...left, ...zeros, ...right].slice(0, 4).join(':')}::/64`;
 }
 
 /** The same for a user that there is not. */

@@ -10,6 +10,8 @@ export interface Shown {
   readonly user: string;
   /** Password, token or key. */
   readonly secret: string;
+  /** Address of who shows it: whoever guesses passwords from there is slowed down, and nobody else. */
+  readonly from?: string;
 }
 
 /** What may be read; given along with every question to a source. */
@@ -33,6 +35,12 @@ export interface Access {
   /** Whether the repository's existence may be known. */
   mayKnow(repository: Repository, identity: Identity): boolean;
   readerOf(identity: Identity): Reader;
-  /** Signs in, lists, revokes. `origin`: public URL of the server, without trailing slash. Throws a Problem (`unauthorized`, `forbidden`, `not_found`). */
-  credentials(org: string, identity: Identity, ask: CredentialsAsk, origin: string): Promise<CredentialsOutcome>;
+  /** Signs in, lists, revokes. `origin`: public URL of the server, without trailing slash. `from`: address of the client. Throws a Problem (`unauthorized`, `forbidden`, `not_found`). */
+  credentials(
+    org: string,
+    identity: Identity,
+    ask: CredentialsAsk,
+    origin: string,
+    from?: string,
+  ): Promise<CredentialsOutcome>;
 }

@@ -299,6 +299,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         ...(namespace === undefined ? {} : { namespace }),
         coding,
         origin: base,
+        remote,
         body: () =>
           readBody(ctx.req, ctx.res, {
             limitBytes: options.limits.bodyBytes,

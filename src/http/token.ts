@@ -14,10 +14,15 @@ import { readForm } from './form.ts';
 
 export interface TokenOptions {
   readonly access: AccessControl;
+  /** Address of the client. */
+  readonly remoteOf: (ctx: Context) => string;
 }
 
-export function tokenRoutes({ access }: TokenOptions): Router {
+export function tokenRoutes({ access, remoteOf }: TokenOptions): Router {
   const router = new Router();
+
+  const shownIn = (ctx: Context, org: string): Promise<Identity> =>
+    identityIn(access, org, { authorization: ctx.get('authorization') }, [], remoteOf(ctx));
 
   const answer = async (ctx: Context, identity: Identity, scope?: string): Promise<void> => {
     ctx.set('cache-control', 'no-store');
@@ -34,17 +39,15 @@ export function tokenRoutes({ access }: TokenOptions): Router {
 
   router.get('/token', async (ctx: Context) => {
     const scopes = [ctx.query.scope ?? []].flat();
-    await answer(ctx, await identityIn(access, orgOf(access, scopes), { authorization: ctx.get('authorization') }));
+    await answer(ctx, await shownIn(ctx, orgOf(access, scopes)));
   });
 
   router.post('/token', async (ctx: Context) => {
     const form = await readForm(ctx);
     const scope = form.get('scope') ?? '';
     const org = orgOf(access, scope.split(' '));
-    const shown = shownIn(form);
-    const identity = shown
-      ? await access.identify(org, shown)
-      : await identityIn(access, org, { authorization: ctx.get('authorization') });
+    const shown = shownBy(form);
+    const identity = shown ? await access.identify(org, { ...shown, from: remoteOf(ctx) }) : await shownIn(ctx, org);
     await answer(ctx, identity, scope);
   });
   return router;
@@ -62,7 +65,7 @@ function registryToken({ token, expiresInSeconds, issuedAt }: SealedToken, scope
 }
 
 /** A refresh token is the token itself: clients that keep one show it here again. */
-function shownIn(form: URLSearchParams): Shown | undefined {
+function shownBy(form: URLSearchParams): Shown | undefined {
   switch (form.get('grant_type')) {
     case 'password':
       return { kind: 'basic', user: form.get('username') ?? '', secret: form.get('password') ?? '' };

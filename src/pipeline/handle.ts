@@ -31,6 +31,8 @@ export interface Request {
   readonly base: string;
   /** Public URL of the server, no trailing slash. */
   readonly origin: string;
+  /** Address of the client. */
+  readonly remote?: string;
   /** Public URL at which registry tokens are handed out. */
   readonly tokenUrl: string;
   /** The address is that of all repositories of a kind (`/v2/`), and names none. */
@@ -83,7 +85,7 @@ export async function handle(
 ): Promise<Handled> {
   const { access } = context;
   await makeReady(context, repository);
-  const identity = await identityOf(access, repository, request.headers);
+  const identity = await identityOf(access, repository, request.headers, request.remote);
   const matched = match(repository, request);
   if (!isForAnybody(matched, request, identity)) refuseStrangers(context, repository, identity, request);
   if (matched instanceof Problem) throw matched;
@@ -382,7 +384,7 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
     }
     case 'credentials': {
       const ask = intent.ask(call, request.method === 'GET' ? new Uint8Array() : await request.body());
-      const outcome = await context.access.credentials(repository.org, identity, ask, request.origin);
+      const outcome = await context.access.credentials(repository.org, identity, ask, request.origin, request.remote);
       return { ...answerOf(intent.reply(outcome, call)), outcome: 'answered' };
     }
     case 'change':

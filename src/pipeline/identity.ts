@@ -6,20 +6,26 @@ import type { Repository } from '../core/repository.ts';
 type Headers = Readonly<Record<string, string | undefined>>;
 
 /** The first credentials that are somebody's; else the first that are of our making and do not count. */
-export function identityOf(access: Access, { org, format }: Repository, headers: Headers): Promise<Identity> {
-  return identityIn(access, org, headers, format.auth.from);
+export function identityOf(
+  access: Access,
+  { org, format }: Repository,
+  headers: Headers,
+  remote?: string,
+): Promise<Identity> {
+  return identityIn(access, org, headers, format.auth.from, remote);
 }
 
-/** The same for what is no repository's business. `org`: whose it is; '' for nobody's. */
+/** The same for what is no repository's business. `org`: whose it is; '' for nobody's. `remote`: address of the client. */
 export async function identityIn(
   access: Access,
   org: string,
   headers: Headers,
   from: readonly string[] = [],
+  remote?: string,
 ): Promise<Identity> {
   let found: Identity = anonymous;
   for (const shown of shownIn(headers, from)) {
-    const identity = await access.identify(org, shown);
+    const identity = await access.identify(org, remote === undefined ? shown : { ...shown, from: remote });
     if (identity.kind !== 'anonymous') return identity;
     if (found.rejected === undefined) found = identity;
   }

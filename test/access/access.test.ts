@@ -132,6 +132,24 @@ describe('what is shown', () => {
     });
   });
 
+  it('is guessed from one place without keeping its owner out at another', async () => {
+    const { access } = await start();
+    const from = (address: string, password: string): Promise<Identity> =>
+      access.identify('acme', { ...basic('bob', password), from: address });
+    for (let nth = 0; nth < 6; nth++) await from('2001:db8::7:1', `guess ${nth}`);
+    expect((await from('2001:db8::7:2', 'bobs password')).rejected).toMatch(/^Too many wrong passwords for bob/);
+    expect(await from('2001:db8:1::1', 'bobs password')).toMatchObject({ kind: 'user', name: 'bob' });
+    const all = await Promise.all(Array.from({ length: 40 }, (_, nth) => from('192.0.2.1', `other ${nth}`)));
+    expect(all.filter(({ rejected }) => rejected?.startsWith('Too many passwords'))).toHaveLength(37);
+  });
+
+  it('is asked for with many requests at once by its owner', async () => {
+    const { access } = await start();
+    const shown = { ...basic('bob', 'bobs password'), from: '192.0.2.1' };
+    const all = await Promise.all(Array.from({ length: 100 }, () => access.identify('acme', shown)));
+    expect(all.filter(({ name }) => name === 'bob')).toHaveLength(100);
+  });
+
   it('is guessed ever more slowly, and a password that was right a moment ago goes on being right', async () => {
     let now = Date.parse('2026-01-01');
     const { access } = await start({ now: () => now });

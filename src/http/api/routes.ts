@@ -16,6 +16,8 @@ export interface ApiOptions {
   /** Public URL of the server that the request reached, no trailing slash. */
   readonly originOf: (ctx: Context) => string;
   readonly idOf: (ctx: Context) => string;
+  /** Address of the client. */
+  readonly remoteOf: (ctx: Context) => string;
 }
 
 const bodyBytes = 256 * 1024;
@@ -34,11 +36,11 @@ export function apiRoutes(options: ApiOptions): Router {
   return router;
 }
 
-async function answer({ context, idOf }: ApiOptions, operation: Operation, ctx: Context): Promise<void> {
+async function answer({ context, idOf, remoteOf }: ApiOptions, operation: Operation, ctx: Context): Promise<void> {
   const { org } = ctx.params as { org?: string };
   if (org !== undefined && context.access.orgs.includes(org)) await context.access.ready(org);
   const { authorization } = ctx.headers;
-  const identity = await identityIn(context.access, org ?? '', { authorization });
+  const identity = await identityIn(context.access, org ?? '', { authorization }, [], remoteOf(ctx));
   if (identity.rejected !== undefined) throw unauthorized(identity.rejected);
   const params = checked(operation.params, ctx.params, 'address');
   const query = checked(operation.query, Object.fromEntries(new URLSearchParams(ctx.querystring)), 'query');
