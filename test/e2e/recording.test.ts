@@ -118,8 +118,13 @@ describe('a recording address', () => {
     onTestFinished(() => registry.close());
     const image = registry.image('library/alpine', { tags: ['3'] });
     const server = await proxy('oci', registry.url);
+    const plain = `${server.root}/v2/acme/packages/library/alpine/manifests/${image.digest}`;
+    await eventually('it is stored', async () => cacheOf(await ask(plain)) === 'hit');
+    const head = `${server.root}/-/record/head/v2/acme/packages/library/alpine/manifests/3`;
+    expect((await ask(head, { method: 'HEAD' })).status).toBe(200);
     const answer = await ask(`${server.root}/-/record/build/v2/acme/packages/library/alpine/manifests/3`);
     expect([answer.status, answer.headers['docker-content-digest']]).toEqual([200, image.digest]);
+    expect(await recordedIn(server, 'head')).toEqual(await recordedIn(server, 'build'));
     expect(await recordedIn(server, 'build')).toEqual([
       'acme/packages inner oci tag library/alpine/manifests/3',
       `acme/packages inner oci library/alpine/manifests/${image.digest}`,
@@ -173,8 +178,10 @@ describe('recording', () => {
 
   it('is told of and ended over the API', async () => {
     const { server } = await npmScene();
-    const call = async (user: string, method: string, path: string): Promise<Answer> =>
-      ask(`${server.root}/api/v1/orgs/acme/sets${path}`, { method, headers: bearer(await server.token(user)) });
+    // Beforehand: whatever changes rights forgets what is hot.
+    const tokens = { nobody: await server.token('nobody'), adam: await server.token('adam') };
+    const call = async (user: keyof typeof tokens, method: string, path: string): Promise<Answer> =>
+      ask(`${server.root}/api/v1/orgs/acme/sets${path}`, { method, headers: bearer(tokens[user]) });
     for (const name of ['one', 'two']) await ask(`${server.root}/-/record/${name}/acme/packages/lib`);
     await setsOf(server).append('foreign', [
       { repository: 'other/packages', upstream: 'inner', format: 'npm', path: 'lib' },
