@@ -61,7 +61,8 @@ const secretParameter = /token|key|secret|password|auth|sig/i;
 export function noteMissing(repository: Repository, request: Request, intent: Intent, error: unknown): void {
   if (!(error instanceof Problem) || error.code !== 'offline' || error.wasAbsent) return;
   const of = intent.kind === 'checksum' || intent.kind === 'excerpt' ? intent.of : intent;
-  if (of.kind !== 'artifact' && of.kind !== 'document') return;
+  // What people search for is nothing that a build lacks.
+  if ((of.kind !== 'artifact' && of.kind !== 'document') || (of.kind === 'document' && of.across)) return;
   const varies = of.kind === 'document' ? of.type.representations !== undefined : of.accept !== undefined;
   const { accept } = request.headers;
   const query = new URLSearchParams([...request.query].filter(([name]) => !secretParameter.test(name)));
