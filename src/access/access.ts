@@ -310,7 +310,10 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       const { journal } = await orgs.needed(org);
       for await (const written of journal.history(before)) yield { ...written, change: told(written.change) };
     },
-    identify: (org, shown) => identification.identify(org, shown),
+    async identify(org, shown) {
+      const found = await identification.identify(org, shown);
+      return found.kind === 'ci' && !isBelieved(found, settings) ? noIssuer : found;
+    },
     seal: sealIdentity,
     get exchanges() {
       return Object.keys(settings.issuers).length > 0;
@@ -354,6 +357,17 @@ function told(change: AccessChange): { readonly action: string; readonly name?: 
     default:
       return { action: change.is, name: change.name };
   }
+}
+
+const noIssuer: Identity = {
+  kind: 'anonymous',
+  presented: true,
+  rejected: 'The issuer of the job that this short-lived token was given to is not believed here any more.',
+};
+
+/** The configuration may have dropped its issuer since. */
+function isBelieved({ name = '' }: Identity, { issuers }: AccessSettings): boolean {
+  return Object.hasOwn(issuers, name.slice(0, name.indexOf(':')));
 }
 
 function isNamedIn(orgs: Organisations, org: string, identity: Identity): boolean {

@@ -117,7 +117,7 @@ export function createCredentials(parts: {
           return { is: 'token', token, id: job.token?.id ?? '', user: job.name ?? '' };
         }
         case 'web-open': {
-          const { session, code } = logins.open(org);
+          const { session, code } = logins.open(org, from);
           return { is: 'web-opened', session, loginUrl: `${origin}/ui/login?session=${code}` };
         }
         case 'web-poll': {

@@ -5,6 +5,7 @@ import { anonymous, type Identity, type TokenLimits } from '../core/identity.ts'
 import type { AccessFacts } from './access.ts';
 import type { KnownToken } from './directory.ts';
 import { anonymousPass } from './identify.ts';
+import { networkOf } from './network.ts';
 import { endOf, type Organisation, type Organisations } from './organisations.ts';
 import { Failures, isPassword, RecentPasswords } from './password.ts';
 import { isSealed, type SealedIdentity, type Seals } from './sealed.ts';
@@ -227,16 +228,6 @@ export class Identification {
     const at = await this.#facts.get(`used/${id}`);
     return typeof at === 'string' ? at : undefined;
   }
-}
-
-/** One subscriber has 2^64 addresses of IPv6 (RFC 6177). */
-export function networkOf(address: string): string {
-  if (!address.includes(':') || address.includes('.')) return address;
-  const [head = '', tail] = address.split('::');
-  const left = head.split(':').filter((group) => group !== '');
-  const right = tail?.split(':').filter((group) => group !== '') ?? [];
-  const zeros = Array.from({ length: tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length) }, () => '0');
-  return `${[...left, ...zeros, ...right].slice(0, 4).join(':')}::/64`;
 }
 
 /** The same for a user that there is not. */

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Problem } from '../core/problem.ts';
 import type { AccessFacts } from './access.ts';
+import { networkOf } from './network.ts';
 import type { SealedIdentity } from './sealed.ts';
 import { randomText, tokenPrefix } from './token.ts';
 
@@ -21,23 +22,27 @@ export type WebLogin =
     };
 
 const lifeMs = 10 * 60_000;
-/** Of those that this process opened and nobody confirmed. */
-const mostOpen = 1000;
+/** Of those that this process opened lately: from one network, so that nobody keeps others from logging in, and from everywhere. */
+const mostOpen = { network: 100, everywhere: 20_000 };
 
 export class WebLogins {
   readonly #facts: AccessFacts;
   readonly #now: () => number;
-  #opened: number[] = [];
+  /** Oldest first. */
+  #opened: { readonly at: number; readonly network: string }[] = [];
 
   constructor(facts: AccessFacts, now: () => number) {
     this.#facts = facts;
     this.#now = now;
   }
 
-  open(org: string): { readonly session: string; readonly code: string } {
+  /** `from`: address of the client. */
+  open(org: string, from = ''): { readonly session: string; readonly code: string } {
     const at = this.#now();
-    this.#opened = this.#opened.filter((one) => at - one < lifeMs);
-    if (this.#opened.length >= mostOpen) {
+    const network = networkOf(from);
+    this.#opened = this.#opened.filter((one) => at - one.at < lifeMs);
+    const alike = this.#opened.filter((one) => one.network === network).length;
+    if (alike >= mostOpen.network || this.#opened.length >= mostOpen.everywhere) {
       throw new Problem(
         'too_many_requests',
         'Too many logins wait for somebody to confirm them: try again in some minutes.',
@@ -46,7 +51,7 @@ export class WebLogins {
         },
       );
     }
-    this.#opened.push(at);
+    this.#opened.push({ at, network });
     // Begins as tokens do, so that no log keeps it: clients ask with it in the address.
     const session = `${tokenPrefix}${randomText(40)}`;
     const code = codeOf(session);

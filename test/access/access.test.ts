@@ -53,6 +53,17 @@ async function tokenOf(access: AccessControl, user = 'alice', more: object = {})
 
 const reads = (access: AccessControl, identity: Identity): boolean => access.mayDo(npm, identity, 'read', 'x');
 
+it('a job’s short-lived token ends when its issuer is believed no more', async () => {
+  const { orgs } = settingsOf({ acme: { access: [{ who: ['ci:forge:*'], may: ['read'] }] } });
+  const forge = { url: 'https://forge.example', audiences: [] };
+  const { access } = await start({ orgs, issuers: { forge } });
+  const job: Identity = { kind: 'ci', name: 'forge:repo:acme/app', presented: true, claims: {} };
+  const shown = bearer((await access.seal(job)).token);
+  expect(await access.identify('acme', shown)).toMatchObject({ kind: 'ci' });
+  await access.update(settingsOf(orgs, { issuers: { other: forge } }));
+  expect((await access.identify('acme', shown)).rejected).toMatch(/not believed here any more/);
+});
+
 describe('what is shown', () => {
   it.each<[string, (token: string) => Shown]>([
     ['as a bearer', (token) => bearer(token)],
@@ -477,6 +488,16 @@ describe('what clients ask of their own accord', () => {
     });
     expect(await access.credentials('acme', of, { want: 'revoke', token }, origin)).toEqual({ is: 'revoked' });
     expect((await access.identify('acme', bearer(token))).rejected).toMatch(/revoked/);
+  });
+
+  it('is a login with a browser for everybody, however many somebody else begins', async () => {
+    const { access } = await start();
+    const begin = (from: string): Promise<unknown> =>
+      access.credentials('acme', { kind: 'anonymous' }, { want: 'web-open' }, origin, from);
+    for (let nth = 0; nth < 100; nth++) await begin('192.0.2.1');
+    await expect(begin('192.0.2.1')).rejects.toMatchObject({ code: 'too_many_requests' });
+    for (let nth = 0; nth < 1000; nth++) await begin(`2001:db8:0:${nth.toString(16)}::1`);
+    expect(await begin('198.51.100.1')).toMatchObject({ is: 'web-opened' });
   });
 
   it('is nothing for a CI job and for nobody', async () => {
