@@ -2,7 +2,15 @@ import { warm } from '../jobs/warm.ts';
 import { version } from '../version.ts';
 import { serverOf, tokenOption, urlOption } from './ask-server.ts';
 import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';
-import { concurrencyIn, concurrencyOption, needsOf, platformOption, repositoryOption, sizeText } from './needs.ts';
+import {
+  concurrencyIn,
+  concurrencyOption,
+  needsOf,
+  platformOption,
+  repositoryOption,
+  resolveOption,
+  sizeText,
+} from './needs.ts';
 import { startProgress } from './progress.ts';
 
 export const command: Command = {
@@ -17,6 +25,7 @@ everything is there with the digests that the lockfile names, else with 3 and a 
     token: tokenOption,
     repository: repositoryOption,
     platform: platformOption,
+    resolve: resolveOption,
     concurrency: concurrencyOption,
     json: jsonOption,
   },
@@ -31,6 +40,7 @@ everything is there with the digests that the lockfile names, else with 3 and a 
       userAgent: `larder-coverage/${version}`,
       concurrency,
       onlyStored: true,
+      further: input.flag('resolve'),
       tell: progress.show,
     }).finally(() => progress.end());
     const missing = warmed.tasks.filter(({ outcome }) => outcome === 'failed');

@@ -20,6 +20,10 @@ export const platformOption: Option = {
   value: 'OS/ARCH',
   description: 'Of images, wheels and gems: this one alone, linux/amd64; may be given more than once. Else all.',
 };
+export const resolveOption: Option = {
+  type: 'boolean',
+  description: 'Also what clients ask for that resolve anew, without the lockfile; much more of npm.',
+};
 export const concurrencyOption: Option = {
   type: 'string',
   value: 'NUMBER',

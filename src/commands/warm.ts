@@ -9,6 +9,7 @@ import {
   needsOf,
   platformOption,
   repositoryOption,
+  resolveOption,
   sizeText,
 } from './needs.ts';
 import { startProgress } from './progress.ts';
@@ -26,6 +27,7 @@ broken off is simply started again. Clients are served first. Exits with 3 and a
     token: tokenOption,
     repository: repositoryOption,
     platform: platformOption,
+    resolve: resolveOption,
     concurrency: concurrencyOption,
     'dry-run': { type: 'boolean', short: 'n', description: 'Fetch nothing; say how much would be asked for.' },
     json: jsonOption,
@@ -45,6 +47,7 @@ broken off is simply started again. Clients are served first. Exits with 3 and a
         userAgent: `larder-warm/${version}`,
         concurrency,
         onlyStored: isDry,
+        further: input.flag('resolve'),
         tell,
       });
     } finally {

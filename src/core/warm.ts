@@ -35,6 +35,8 @@ export interface WarmStep {
   readonly digests?: readonly Digest[];
   /** Clients do without it when it is not there. */
   readonly optional?: boolean;
+  /** Only clients that resolve anew ask for it, without the lockfile or for something newer. */
+  readonly further?: boolean;
   /** What else is asked for, once this was read. At most `limit` bytes of it are. Throws on what is no such thing. */
   readonly read?: { readonly limit: number; next(bytes: Uint8Array): Iterable<WarmStep> };
 }

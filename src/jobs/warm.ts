@@ -34,6 +34,8 @@ export interface WarmOptions {
   readonly concurrency: number;
   /** Nothing is fetched: only what is stored is answered (RFC 9111, 5.2.1.7). */
   readonly onlyStored?: boolean;
+  /** Also what only clients ask for that resolve anew. */
+  readonly further?: boolean;
   /** Requests done, and known so far. */
   readonly tell?: (done: number, total: number) => void;
 }
@@ -128,6 +130,7 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
   }
 
   function use(state: TaskState, step: WarmStep): void {
+    if (step.further && !options.further) return;
     const job = jobFor(state, step);
     const optional = step.optional === true;
     const before = job.uses.get(state);

@@ -53,5 +53,5 @@ export function* warm({ name, version, digests }: Wanted): Iterable<WarmStep> {
     yield { path: nupkgPath(key), digests };
   }
   // Only what lists or updates packages reads it.
-  yield { path: registrationPath(id, 'registration-semver2'), optional: true };
+  yield { path: registrationPath(id, 'registration-semver2'), optional: true, further: true };
 }

@@ -9,7 +9,7 @@ const pageBytes = 64 * 1024 * 1024;
 /** `gem` reads the specification before it takes a gem; Bundler gets along without. */
 function* filesOf(full: string, digests: WarmStep['digests'] = []): Iterable<WarmStep> {
   yield { path: encodePath(gemPath(full)), digests };
-  yield { path: encodePath(gemspecPath(full)), optional: true };
+  yield { path: encodePath(gemspecPath(full)), optional: true, further: true };
 }
 
 /** The last line is of the version that was published last; one before its release (`2.0.rc1`) is nobody's choice while there is another. */
