@@ -1,4 +1,5 @@
 /** Whether a change set may happen, and what it comes to: one function for every format. */
+import { isDeeperThan } from '../core/depth.ts';
 import { algorithmOf, type Digest } from '../core/digest.ts';
 import type { ChangeSet, Entry, Put, RecordChange, StagedFile } from '../core/hosting.ts';
 import { isSafePath } from '../core/path.ts';
@@ -11,6 +12,7 @@ import { sha256Hex } from './layout.ts';
 export const mostPerChange = 10_000;
 /** Of one version's facts, or those of a package, as JSON. */
 export const mostFactsBytes = 4 * 1024 * 1024;
+const deepestFacts = 500;
 /** Of all facts in one change. */
 export const mostFactsBytesPerChange = 64 * 1024 * 1024;
 export const mostNameBytes = 512;
@@ -231,6 +233,9 @@ function changedAbout(state: HostedState, { name, about }: ChangeSet): HostedCha
 }
 
 function factsJson(what: string, facts: Readonly<Record<string, unknown>>): Buffer {
+  if (isDeeperThan(facts, deepestFacts)) {
+    throw new Problem('invalid_package', `What ${what} says about itself is nested too deeply.`);
+  }
   const json = Buffer.from(JSON.stringify(facts));
   if (json.length > mostFactsBytes) throw tooMuch(`What ${what} says about itself`, mostFactsBytes);
   return json;

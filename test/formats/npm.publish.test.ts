@@ -261,6 +261,16 @@ describe('publishing', () => {
       'invalid_package',
     ],
     ['a package.json that is none', { ...lib, tarball: tarball({ 'package.json': '[]' }) }, 'invalid_package'],
+    [
+      'a package.json as deep as a stack',
+      {
+        ...lib,
+        tarball: tarball({
+          'package.json': `{"name":"lib","version":"1.0.0","dependencies":${'['.repeat(50_000)}${']'.repeat(50_000)}}`,
+        }),
+      },
+      'invalid_package',
+    ],
     ['a tag that reads as a version', { ...lib, tags: { '1.0': '1.0.0' } }, 'bad_request'],
     ['a tag that reads as a range', { ...lib, tags: { '^1.x': '1.0.0' } }, 'bad_request'],
     ['upper case in its name', { name: 'Lib', version: '1.0.0' }, 'invalid_package'],

@@ -630,6 +630,16 @@ test('who judges sees the bytes of those who are written at the same moment', as
   expect(one.hosting.usage().bytes).toBe(8);
 });
 
+test('what is nested so deeply that it can hardly be written is refused', async () => {
+  const one = await fresh();
+  const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+  for (const levels of [1000, 100_000]) {
+    const change = one.commit({ name: 'a', records: [{ version: '1', facts: { deep: deep(levels) } }] });
+    await expect(change).rejects.toMatchObject({ code: 'invalid_package' });
+  }
+  await one.commit({ name: 'a', records: [{ version: '1', facts: { deep: deep(400) } }] });
+});
+
 test('room is given once to those who waited for somebody who wrote nothing in the end', async () => {
   let isHeld = false;
   let letGo = (): void => {};

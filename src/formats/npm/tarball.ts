@@ -2,6 +2,7 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { fileBytes } from '../../codecs/file-bytes.ts';
 import { readAll, tarEntries } from '../../codecs/tar.ts';
+import { isDeeperThan } from '../../core/depth.ts';
 import type { ReadableFile } from '../../core/format.ts';
 import { Problem } from '../../core/problem.ts';
 import { type Json, parseJson } from './json.ts';
@@ -17,6 +18,8 @@ export interface TarballFacts {
   readonly hasGypFile: boolean;
 }
 
+/** Levels; as in the document that comes along. */
+const deepest = 256;
 const manifestLimit = 4 * 1024 * 1024;
 /** Unpacked: a bomb is noticed before it has taken minutes. */
 const archiveLimit = 8 * 1024 ** 3;
@@ -68,6 +71,7 @@ function manifestOf(text: Uint8Array): TarballFacts['manifest'] {
   } catch (error) {
     throw invalid('its package.json is no JSON object', error);
   }
+  if (isDeeperThan(json, deepest)) throw invalid('its package.json is nested too deeply');
   const { name, version } = json;
   if (typeof name !== 'string' || typeof version !== 'string') {
     throw invalid('its package.json has no name or no version');
