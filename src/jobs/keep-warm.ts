@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
-import { publish } from '../core/events.ts';
+import { type Outcome, publish } from '../core/events.ts';
 import type { Artifact, Call, Document, Intent } from '../core/format.ts';
-import { isTrouble } from '../core/problem.ts';
+import { isTrouble, Problem } from '../core/problem.ts';
 import type { Repository } from '../core/repository.ts';
 import type { Asking } from '../core/source.ts';
 import type { WarmStep } from '../core/warm.ts';
@@ -59,8 +59,9 @@ interface Used {
   readonly repository: string;
   readonly path: string;
   readonly accept?: string;
-  /** Of a file that never changes: the package whose newest version is fetched. */
+  /** Of a file that never changes: the package whose newest version is fetched, and what the names of its files have to look like. */
   readonly name?: string;
+  readonly shape?: string;
   readonly usedAt: number;
 }
 
@@ -78,8 +79,8 @@ const mostUsed = 50_000;
 const longestPath = 2_000;
 const atOnce = 4;
 const usualLookMs = 60_000;
-/** Of one package: a newest version has a few files, and whatever says more is no newest version. */
-const mostStepsEach = 40;
+/** Of one package, those included that are for other platforms and are not taken. */
+const mostStepsEach = 2_000;
 
 export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
   const { facts, now, settings } = options;
@@ -94,7 +95,7 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
     const isAhead = request.headers['x-larder-priority'] !== undefined;
     const used = within === undefined || isAhead ? undefined : usedBy(repository.id, request, intent, now());
     if (!used || within === undefined) return;
-    const key = `${used.repository}\n${used.name ?? `${used.path}\n${used.accept ?? ''}`}`;
+    const key = JSON.stringify([used.repository, used.path, used.accept, used.name, used.shape]);
     const before = noted.get(key);
     if (before !== undefined && used.usedAt - before < noteEveryMs) return;
     noted.set(key, used.usedAt);
@@ -126,72 +127,91 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
       });
     };
     const used = await usedIn(repository.id, usedWithinMs);
+    const refreshed = new Set<string>();
     for (const { path, accept, name } of used) {
-      if (name === undefined) attempt(() => refresh(repository, path, accept, run));
+      if (name !== undefined) continue;
+      const intent = intentOf(repository, path, accept);
+      if (intent?.kind !== 'document' && intent?.kind !== 'artifact') continue;
+      // What clients ask for in several ways is one thing to upstream.
+      const key = formOf(intent);
+      if (refreshed.has(key)) continue;
+      refreshed.add(key);
+      attempt(() => refresh(repository, intent, run));
     }
     await queue.onIdle();
-    for (const { name } of used) {
-      if (name !== undefined) attempt(() => fetchNewest(repository, name, run));
+    const shapes = new Map<string, Set<string>>();
+    for (const { name, shape } of used) {
+      if (name === undefined || shape === undefined) continue;
+      shapes.set(name, (shapes.get(name) ?? new Set()).add(shape));
     }
+    for (const [name, own] of shapes) attempt(() => fetchNewest(repository, name, own, run));
     await queue.onIdle();
   }
 
   const asking = (): Asking => ({ requestId: 'keep-warm', priority: 'background' });
 
-  async function refresh(repository: Repository, path: string, accept: string | undefined, run: Run): Promise<void> {
-    const matched = intentOf(repository, path, accept);
+  async function refresh(repository: Repository, want: Document | Artifact, run: Run): Promise<void> {
     const fresh: Asking = { ...asking(), fresh: 'revalidate' };
-    if (matched?.kind === 'document') {
-      const { found } = await gather(repository, matched, fresh);
-      if (found.length > 0) run.documents++;
-    } else if (matched?.kind === 'artifact') {
-      await take(repository, matched, fresh);
-      run.documents++;
-    }
+    const outcomes =
+      want.kind === 'document'
+        ? (await gather(repository, want, fresh)).found.map(({ outcome }) => outcome)
+        : [await take(repository, want, fresh)];
+    // An old copy stands in for an upstream in trouble.
+    if (outcomes.includes('stale')) run.failed++;
+    else if (outcomes.length > 0) run.documents++;
   }
 
   /** Reads to the end what is not here yet: only then is it stored. */
-  async function take(repository: Repository, want: Artifact, how: Asking): Promise<void> {
-    const { body } = await answerArtifact(repository, want, how, now);
-    if (body.kind !== 'artifact') return;
+  async function take(repository: Repository, want: Artifact, how: Asking): Promise<Outcome> {
+    const { body, outcome } = await answerArtifact(repository, want, how, now);
+    if (body.kind !== 'artifact') return outcome;
     const { artifact } = body;
     try {
-      if (artifact.readInto) return;
+      if (artifact.readInto) return outcome;
       for await (const _ of artifact.read());
       await artifact.landed;
+      return outcome;
     } finally {
       artifact.close();
     }
   }
 
-  /** As its clients would that have no version of it in a lockfile. */
-  async function fetchNewest(repository: Repository, name: string, run: Run): Promise<void> {
+  /** As its clients would that have no version of it in a lockfile; of its files those that look like the ones that were used. */
+  async function fetchNewest(
+    repository: Repository,
+    name: string,
+    shapes: ReadonlySet<string>,
+    run: Run,
+  ): Promise<void> {
     const { format } = repository;
-    const steps = [...(format.warm?.({ format: format.id, name, digests: [], from: 'keep-warm' }) ?? [])];
+    const steps = stepsOf(() => format.warm?.({ format: format.id, name, digests: [], from: 'keep-warm' }) ?? []);
     for (let taken = 0; taken < mostStepsEach; taken++) {
       const step = steps.shift();
       if (!step || closed) return;
       try {
-        steps.push(...(await follow(repository, step, run)));
+        steps.push(...(await follow(repository, step, shapes, run)));
       } catch (error) {
         if (!step.optional) throw error;
       }
     }
   }
 
-  async function follow(repository: Repository, step: WarmStep, run: Run): Promise<Iterable<WarmStep>> {
-    const intent = intentOf(repository, step.path, step.headers?.accept);
+  async function follow(
+    repository: Repository,
+    { path, headers, read }: WarmStep,
+    shapes: ReadonlySet<string>,
+    run: Run,
+  ): Promise<readonly WarmStep[]> {
+    const intent = intentOf(repository, path.startsWith('/') ? path : `/${path}`, headers?.accept);
     if (intent?.kind === 'artifact') {
-      const isHere = await holderOf(repository, intent);
-      if (!isHere) {
-        await take(repository, intent, asking());
-        run.artifacts++;
-      }
+      if (!shapes.has(shapeOf(intent) ?? '') || (await holderOf(repository, intent))) return [];
+      await take(repository, intent, asking());
+      run.artifacts++;
       return [];
     }
-    if (intent?.kind !== 'document' || !step.read) return [];
+    if (intent?.kind !== 'document' || !read) return [];
     const bytes = await bytesOf(repository, intent);
-    return bytes && bytes.byteLength <= step.read.limit ? step.read.next(bytes) : [];
+    return bytes && bytes.byteLength <= read.limit ? stepsOf(() => read.next(bytes)) : [];
   }
 
   async function bytesOf(repository: Repository, want: Document): Promise<Uint8Array | undefined> {
@@ -295,6 +315,28 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
   };
 }
 
+/** What makes two requests one to an upstream. */
+function formOf(want: Document | Artifact): string {
+  if (want.kind === 'artifact') return `${want.path}\n${want.accept ?? ''}`;
+  return `${want.type.id}\n${want.path}\n${want.type.representations?.of(want.variant ?? '') ?? ''}`;
+}
+
+/** A format that knows no newest version says so with an error. */
+function stepsOf(make: () => Iterable<WarmStep>): WarmStep[] {
+  try {
+    return [...make()];
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    return [];
+  }
+}
+
+/** The name of the file with a gap where its version stands; `undefined` where none does. */
+function shapeOf({ path, version }: Artifact): string | undefined {
+  const file = path.slice(path.lastIndexOf('/') + 1);
+  return version !== undefined && file !== version && file.includes(version) ? file.replace(version, '*') : undefined;
+}
+
 /** Documents and names for other bytes are refreshed; of bytes that never change the package counts. */
 function usedBy(
   repository: string,
@@ -304,7 +346,10 @@ function usedBy(
 ): Used | undefined {
   const of = intent.kind === 'checksum' || intent.kind === 'excerpt' ? intent.of : intent;
   if (of.kind === 'artifact' && (of.freshness ?? 'immutable') === 'immutable') {
-    return of.name === undefined ? undefined : { repository, path: '', name: of.name, usedAt };
+    const shape = shapeOf(of);
+    return of.name === undefined || shape === undefined
+      ? undefined
+      : { repository, path: '', name: of.name, shape, usedAt };
   }
   // What is searched for is rarely searched for again.
   if ((of.kind !== 'artifact' && of.kind !== 'document') || (of.kind === 'document' && of.across)) return undefined;
