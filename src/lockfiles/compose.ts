@@ -53,7 +53,7 @@ export const compose: Kind = {
   isNamed: ({ name }) => /^(?:docker-)?compose(?:[-.].+)?\.ya?ml$/i.test(name),
   looksLike: (contents) => {
     const text = textOf(contents);
-    return /^services:\s*$/m.test(text) && /^ +(?:image|build):/m.test(text) && !/^apiVersion:/m.test(text);
+    return /^services:[ \t\r]*$/m.test(text) && /^ +(?:image|build):/m.test(text) && !/^apiVersion:/m.test(text);
   },
   read: (contents, findings) => {
     let count = 0;

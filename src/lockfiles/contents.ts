@@ -14,6 +14,9 @@ export interface Contents {
   readonly bytes: Uint8Array;
 }
 
+/** pip's hashes stand on a line each. */
+const mostLines = 10 * limits.entries;
+
 const texts = new WeakMap<Contents, string>();
 const values = new WeakMap<Contents, unknown>();
 
@@ -44,11 +47,11 @@ export function textOf(contents: Contents): string {
   return text;
 }
 
-/** Numbered from 1, without their ends. */
+/** Numbered from 1, without their ends. Only a file that is none of these has more of them than it may have entries, and some. */
 export function linesOf(contents: Contents): readonly { readonly number: number; readonly text: string }[] {
-  return textOf(contents)
-    .split(/\r\n|\n|\r/)
-    .map((text, index) => ({ number: index + 1, text }));
+  const lines = textOf(contents).split(/\r\n|\n|\r/, mostLines + 1);
+  if (lines.length > mostLines) throw new LockfileError(`it has more than ${mostLines} lines`);
+  return lines.map((text, index) => ({ number: index + 1, text }));
 }
 
 /** Throws when objects and lists lie in each other deeper than the limit. Itself not recursive; a value that is met again is not walked again. */
@@ -117,13 +120,9 @@ export interface YamlRules {
   readonly anchors: boolean;
 }
 
-/** Longer YAML takes minutes. */
-const longestYaml = 20_000_000;
-
 /** Every document of the file that is not empty. */
 export function yamlDocumentsOf(contents: Contents, { anchors }: YamlRules): readonly unknown[] {
   const text = textOf(contents);
-  if (text.length > longestYaml) throw new LockfileError(`it is longer than ${longestYaml} characters`);
   const documents = parseAllDocuments(text, {
     merge: anchors,
     logLevel: 'error',

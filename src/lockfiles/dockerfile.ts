@@ -1,5 +1,5 @@
 /** Dockerfiles: what stages begin with, what is copied or mounted from other images, and the frontend that reads the file. */
-import { DockerfileParser, type Instruction, type ParserDirective } from 'dockerfile-ast';
+import { Copy, DockerfileParser, From, type Instruction, type ParserDirective, Run } from 'dockerfile-ast';
 import { textOf } from './contents.ts';
 import type { Findings } from './findings.ts';
 import { tagsMove, wantImage } from './image-reference.ts';
@@ -32,9 +32,11 @@ function unquoted(text: string): string {
   return text.replace(/^(["'])(.*)\1$/s, '$2');
 }
 
-/** Words of an instruction with its flags, which the parser's own list of arguments leaves out. */
+/** Words of an instruction, its flags among them; the parser keeps those apart where it knows them. */
 function wordsOf(instruction: Instruction): readonly string[] {
-  return (instruction.getArgumentsContent() ?? '').trim().split(/\s+/);
+  const isFlagged = instruction instanceof From || instruction instanceof Copy || instruction instanceof Run;
+  const flags = isFlagged ? instruction.getFlags().map((flag) => `--${flag.getName()}=${flag.getValue() ?? ''}`) : [];
+  return [...flags, ...instruction.getArguments().map((word) => word.getValue())];
 }
 
 /** Finds every image of the text; `label` stands in front of the lines. */
@@ -89,7 +91,8 @@ export const dockerfile: Kind = {
   id: 'dockerfile',
   names: ['Dockerfile', 'Containerfile', 'Dockerfile.*', '*.Dockerfile'],
   isNamed: ({ name }) => /^(?:dockerfile|containerfile)(?:\..+)?$|\.(?:dockerfile|containerfile)$/i.test(name),
-  looksLike: (contents) => /^(?:\s*(?:#.*|ARG\s.*)?\r?\n)*\s*FROM\s+\S/i.test(textOf(contents).slice(0, 20_000)),
+  looksLike: (contents) =>
+    /^(?:[ \t]*(?:#.*|ARG[ \t].*)?\r?\n)*[ \t]*FROM[ \t]+\S/i.test(textOf(contents).slice(0, 20_000)),
   read: (contents, findings) => {
     readDockerfile(textOf(contents), '', findings);
     findings.note(tagsMove);

@@ -80,7 +80,7 @@ export const kubernetes: Kind = {
     return /^apiVersion:\s*\S/m.test(text) && /^kind:\s*\S/m.test(text);
   },
   read: (contents, findings) => {
-    if (/^\s*\{\{-?\s/m.test(textOf(contents))) {
+    if (/^[ \t]*\{\{-?\s/m.test(textOf(contents))) {
       throw new LockfileError('it is a template of Helm; give what `helm template` writes');
     }
     const documents = yamlDocumentsOf(contents, { anchors: true });

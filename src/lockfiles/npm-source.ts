@@ -17,11 +17,16 @@ export function elsewhere(source: string): string | undefined {
   return undefined;
 }
 
+/** Archives of repositories, as the great code hosts have them: `/acme/web/tar.gz/<commit>`, `/acme/web/-/archive/…`. */
+export function isCodeArchive(address: string): boolean {
+  return /^https?:\/\/[^/]+\/.+\/(?:tar\.gz|archive)\//.test(address);
+}
+
 /** Whether an address can be that of a package in a registry: the package's name is a part of it. */
 export function isRegistryAddress(address: string, name: string): boolean {
   const url = webAddress(address);
-  if (url === undefined) return false;
-  const path = decodeURIComponent(new URL(url).pathname.replace(/%(?![0-9a-f]{2})/gi, '%25'));
+  if (url === undefined || isCodeArchive(url)) return false;
+  const path = new URL(url).pathname.replace(/%40/g, '@').replace(/%2f/gi, '/');
   return path.includes(`/${name}/`) && lastSegment(url) !== undefined;
 }
 

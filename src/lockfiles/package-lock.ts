@@ -6,7 +6,7 @@ import { isTrue, namedObjects, neededText, objectField, textField } from './fiel
 import type { Findings } from './findings.ts';
 import { type Kind, named } from './kind.ts';
 import { LockfileError, limits } from './lockfile.ts';
-import { elsewhere, isRegistryAddress, noAddresses } from './npm-source.ts';
+import { elsewhere, isCodeArchive, noAddresses } from './npm-source.ts';
 import { wantSiteFile } from './site-file.ts';
 
 const inside = 'it comes inside the package that needs it';
@@ -22,9 +22,8 @@ interface Row {
 function want({ name, version, resolved, value, at }: Row, findings: Findings): void {
   const optional = isTrue(value, 'optional');
   const digests = integrityDigests(textField(value, 'integrity', at));
-  // Some registries give addresses without the name, so only what is plainly a file of another site is taken for one.
-  const isElsewhere = resolved !== undefined && /^https?:/.test(resolved) && !isRegistryAddress(resolved, name);
-  if (resolved !== undefined && isElsewhere && /^https?:\/\/(?:codeload\.)?github\.com\//.test(resolved)) {
+  // Addresses of some registries don't have the name in them, so only what is plainly from elsewhere is taken for that.
+  if (resolved !== undefined && isCodeArchive(resolved)) {
     wantSiteFile(findings, { url: resolved, digests, optional, at });
     return;
   }

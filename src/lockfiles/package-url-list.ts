@@ -8,7 +8,7 @@ export const packageUrlList: Kind = {
   id: 'package-url-list',
   names: ['purls.txt', '*.purls'],
   isNamed: ({ name }) => /^(?:.*[-_.])?purls?\.(?:txt|list)$|\.purls?$/i.test(name),
-  looksLike: (contents) => /^(?:\s*(?:#.*)?\r?\n)*\s*pkg:/.test(textOf(contents).slice(0, 20_000)),
+  looksLike: (contents) => /^(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*pkg:/.test(textOf(contents).slice(0, 20_000)),
   read: (contents, findings) => {
     let count = 0;
     for (const { number, text } of linesOf(contents)) {

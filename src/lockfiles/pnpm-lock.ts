@@ -29,6 +29,9 @@ function slashKey(key: string): Key | undefined {
   return match?.[1] === undefined || match[2] === undefined ? undefined : { name: match[1], version: match[2] };
 }
 
+/** Peers are left out of keys where these would become longer (pnpm's `maxLengthOfPeersSuffix`: 1000). */
+const longestKey = 4096;
+
 /** Of version 9, where the packages don't say it: those that are optional wherever they are used. */
 function optionalOnes(snapshots: Json | undefined): (key: string) => boolean {
   const optional = new Set<string>();
@@ -48,6 +51,7 @@ function readDocument(document: Json, findings: Findings): void {
   }
   const isOptional = optionalOnes(objectField(document, 'snapshots', 'the file'));
   for (const [key, value] of namedObjects(objectField(document, 'packages', 'the file'), 'packages')) {
+    if (key.length > longestKey) throw new LockfileError('the key of a package is too long');
     const resolution = objectField(value, 'resolution', key) ?? {};
     const said = version < 6 ? slashKey(key) : atKey(key);
     const name = textField(value, 'name', key) ?? said?.name;

@@ -24,7 +24,7 @@ function logicalLines(contents: Contents): readonly Line[] {
       number: open.number,
       text: open.parts
         .join('')
-        .replace(/(?:^|\s+)#.*$/, '')
+        .replace(/(?:^|\s)#.*$/, '')
         .trim(),
     });
     open = undefined;
