@@ -1,6 +1,7 @@
 /** Writes what was chosen of a store, and what of it the other side lacks, as a bundle. */
 import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { zstdCompressSync } from 'node:zlib';
 import { hexOf } from '../core/digest.ts';
 import type { OpenObject } from '../store/objects.ts';
@@ -83,6 +84,8 @@ const readsAhead = 8;
 const pieceBytes = 1024 * 1024;
 /** How often everything is listed again because something changed meanwhile. */
 const mostPasses = 5;
+/** What a server put a moment ago may not be in its index yet. */
+const indexLagMs = 200;
 
 const evicted = 'its bytes are not stored any more';
 
@@ -100,6 +103,7 @@ export async function planExport(options: PlanOptions): Promise<Plan> {
     for (let pass = 1; ; pass += 1) {
       await spool.truncate(0);
       const { stamp, ...plan } = await list(options, spool);
+      await delay(indexLagMs);
       if (pass === mostPasses || stamp === (await stampOf(options))) return { ...plan, spool, discard };
     }
   } catch (error) {

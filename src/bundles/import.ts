@@ -3,7 +3,6 @@
  * in a file. Only when all of it was read and manifest and signature are right are records put, and then everything is visible.
  */
 
-import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { type Digest, hexOf } from '../core/digest.ts';
 import type { Link } from '../core/format.ts';
@@ -140,7 +139,7 @@ async function take(run: Run, parts: Parts): Promise<ImportReport> {
         options.onHeader?.(found);
       },
       records: (bytes) => keepRecords(run, bytes),
-      blob: (hex, size, bytes) => takeBlob(run, writes, hex, size, bytes),
+      blob: (...blob) => takeBlob(run, writes, ...blob),
     },
     {
       trusted: options.trusted,
@@ -238,6 +237,7 @@ async function takeBlob(
   hex: string,
   size: number,
   bytes: AsyncIterable<Buffer>,
+  isRight: () => boolean,
 ): Promise<void> {
   if (await isHere(run, hex, size)) {
     // Read all the same: a bundle with a wrong byte in it is refused.
@@ -251,11 +251,10 @@ async function takeBlob(
     const [first] = pieces;
     // Of a larger buffer only this part is to stay in memory.
     const whole = pieces.length === 1 && first ? Buffer.from(first) : Buffer.concat(pieces);
-    if (createHash('sha256').update(whole).digest('hex') === hex) await writes.add(keep(run, hex, whole));
+    if (isRight()) await writes.add(keep(run, hex, whole));
     return;
   }
   const stage = await run.store.stage({ expectedSize: size });
-  const hash = createHash('sha256');
   let pending: Promise<void> = Promise.resolve();
   try {
     for await (const piece of bytes) {
@@ -263,7 +262,6 @@ async function takeBlob(
       await pending;
       pending = stage.write(piece);
       pending.catch(() => {});
-      hash.update(piece);
     }
     await pending;
   } catch (error) {
@@ -271,7 +269,7 @@ async function takeBlob(
     throw error;
   }
   // The reader refuses the bundle unless it says itself that this one is of no use.
-  if (hash.digest('hex') !== hex) await stage.discard();
+  if (!isRight()) await stage.discard();
   else await writes.add(commit(run, stage, hex, size));
 }
 

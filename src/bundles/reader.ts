@@ -15,8 +15,8 @@ export interface BundleVisitor {
   header(header: BundleHeader): Promise<void>;
   /** All bytes have to be taken. */
   records(bytes: AsyncIterable<Buffer>, size: number): Promise<void>;
-  /** All bytes have to be taken. They are whatever was sent: `hash` is told when they were. */
-  blob(hex: string, size: number, bytes: AsyncIterable<Buffer>): Promise<void>;
+  /** All bytes have to be taken; then `isRight` tells whether they have the digest. */
+  blob(hex: string, size: number, bytes: AsyncIterable<Buffer>, isRight: () => boolean): Promise<void>;
 }
 
 export interface ReadOptions {
@@ -139,10 +139,14 @@ async function readMembers(bytes: Bytes, visitor: BundleVisitor, options: ReadOp
     const hex = next.name.slice(blobPrefix.length);
     if (!/^[0-9a-f]{64}$/.test(hex)) throw unexpected(next);
     const hash = createHash('sha256');
-    await visitor.blob(hex, next.size, hashed(bytesOf(next, bytes), hash));
-    const found = hash.digest('hex');
-    expected.update(manifestLine(found, next.name));
-    if (found !== hex) wrong.add(hex);
+    let digest: string | undefined;
+    const found = (): string => {
+      digest ??= hash.digest('hex');
+      return digest;
+    };
+    await visitor.blob(hex, next.size, hashed(bytesOf(next, bytes), hash), () => found() === hex);
+    expected.update(manifestLine(found(), next.name));
+    if (found() !== hex) wrong.add(hex);
   }
   if (next.name === names.withdrawn) {
     const text = await small(next, bytes, smallBytes);
