@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { placed } from '../support/namespace.ts';
 import { digestOf } from '../support/oci-images.ts';
 import { eventually } from '../support/wait.ts';
 import { findProgram } from './package-managers.ts';
@@ -99,8 +100,7 @@ export function runProgram(
 ): Promise<Ran> {
   return new Promise((resolve) => {
     execFile(
-      isInstalled(program) ? program : (findProgram(program) ?? program),
-      [...args],
+      ...placed(isInstalled(program) ? program : (findProgram(program) ?? program), args),
       {
         cwd: home,
         env: { PATH: programPath, HOME: home, TMPDIR: home, ...nowhereElse, ...env },

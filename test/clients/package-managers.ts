@@ -5,6 +5,7 @@ import { accessSync, constants } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { root } from '../support/larder.ts';
+import { placed } from '../support/namespace.ts';
 
 export type ManagerId = 'npm' | 'npm10' | 'npm12' | 'pnpm12' | 'yarn1' | 'yarn4' | 'bun';
 
@@ -147,8 +148,7 @@ export function run(
   const machine = dirname(machineNpm() ?? '/usr/bin/npm');
   return new Promise((resolve) => {
     execFile(
-      file,
-      [...args],
+      ...placed(file, args),
       {
         cwd: options.folder,
         env: { PATH: `${machine}:/usr/local/bin:/usr/bin:/bin`, HOME: options.home, ...options.env },

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../src/commands/run.ts';
+import { placed } from '../support/namespace.ts';
 
 export const root: string = fileURLToPath(new URL('../..', import.meta.url));
 export const program: string = fileURLToPath(new URL('../../bin/larder', import.meta.url));
@@ -21,7 +22,7 @@ export interface RunOptions {
 
 /** bin/larder, with an environment of its own: only PATH and what is given. */
 export async function larder(args: readonly string[], options: RunOptions = {}): Promise<Run> {
-  const child = spawn(options.program ?? program, args, {
+  const child = spawn(...placed(options.program ?? program, args), {
     cwd: options.cwd ?? root,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

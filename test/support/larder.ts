@@ -10,6 +10,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { type TemporaryFolder, temporaryFolder } from './folder.ts';
 import { type Answer, type AskOptions, ask, type Headers } from './http.ts';
 import { type Metrics, parseMetrics } from './metrics.ts';
+import { placed } from './namespace.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -172,7 +173,8 @@ async function waitForUrl(child: ChildProcess, log: string[]): Promise<string> {
 /** As a process of its own, the way `npm start` does it. */
 export async function spawnLarder(settings: Settings, nodeOptions: readonly string[] = []): Promise<LarderProcess> {
   const place = await prepare(settings);
-  const child = spawn(process.execPath, [...nodeOptions, join(root, 'src/main.ts'), '--config', place.configFile], {
+  const args = [...nodeOptions, join(root, 'src/main.ts'), '--config', place.configFile];
+  const child = spawn(...placed(process.execPath, args), {
     cwd: place.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: place.folder },
