@@ -158,7 +158,12 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     access,
     packages,
     repositories: () => site.repositories.values(),
-    audit: createAudit({ repositories: () => site.repositories.values(), hostingOf, orgHistory: access.history }),
+    audit: createAudit({
+      repositories: () => site.repositories.values(),
+      hostingOf,
+      orgHistory: access.history,
+      webhookHistory: webhooks.history,
+    }),
     webhooks,
     missing,
     recordings: recording,

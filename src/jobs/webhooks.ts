@@ -83,6 +83,8 @@ export interface WebhookJobs {
   remove(org: string, id: string, by: Signature): Promise<void>;
   deliveries(org: string, id: string): Promise<readonly KnownDelivery[]>;
   redeliver(org: string, id: string, delivery: string): Promise<KnownDelivery>;
+  /** Who made and removed webhooks, newest first, from before an object's number; without secrets. */
+  history(org: string, before?: number): AsyncIterable<Written<{ readonly action: string; readonly name: string }>>;
   /** Tells what is to be told now; resolves when every delivery that is due has been tried once. */
   pump(): Promise<void>;
   close(): Promise<void>;
@@ -378,6 +380,14 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
       const found = (await facts.get(deliveryKey({ org, hook: id, id: delivery }))) as Delivery | undefined;
       if (!found) throw new Problem('not_found', `There is no delivery ${delivery}; they are kept for seven days.`);
       return toldDelivery(await attempt(found, hook));
+    },
+    async *history(org, before) {
+      const { journal } = await journalOf(org);
+      for await (const { change, ...rest } of journal.history(before)) {
+        const action = change.kind === 'created' ? 'webhook' : 'webhook-gone';
+        const name = change.kind === 'created' ? `${change.id} to ${new URL(change.url).host}` : change.id;
+        yield { ...rest, change: { action, name } };
+      }
     },
     pump,
     async close() {

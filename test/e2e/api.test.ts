@@ -343,6 +343,8 @@ describe('the administration API', () => {
         'rule-gone',
         'project',
         'project-gone',
+        'webhook',
+        'webhook-gone',
       ]),
     );
     expect(items.map(({ at }) => at)).toEqual(

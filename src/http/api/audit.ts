@@ -3,7 +3,9 @@ import { z } from 'zod';
 
 export const auditEventSchema = z
   .object({
-    journal: z.string().describe('`org/repository`, or `org/-` for users, tokens and rules.'),
+    journal: z
+      .string()
+      .describe('`org/repository`; `org/-` for users, tokens and rules, `org/-webhooks` for webhooks.'),
     number: z.int().describe('Of the object in the journal.'),
     index: z.int().describe('Its place in the object.'),
     at: z.string().describe('ISO 8601.'),
@@ -20,7 +22,7 @@ export const auditEventSchema = z
 export type AuditEvent = z.output<typeof auditEventSchema>;
 
 export interface Audit {
-  /** Newest first. `repository`: a name, or `-`; absent: all of the organisation's. */
+  /** Newest first. `repository`: a name, `-`, or `-webhooks`; absent: all of the organisation's. */
   events(
     org: string,
     options: {

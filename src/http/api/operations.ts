@@ -592,7 +592,7 @@ export const operations: readonly Operation[] = [
     needs: 'admin',
     params: orgParams,
     query: z.object({
-      repository: z.string().optional().describe('Of one repository; `-`: of users, tokens and rules.'),
+      repository: z.string().optional().describe('Of one repository; `-`: of users, tokens and rules; `-webhooks`.'),
       before: z.coerce.number().int().optional().describe('With `repository`: number to go on before.'),
       until: z.string().optional().describe('Nothing later than this; ISO 8601.'),
       limit,
