@@ -29,8 +29,8 @@ export const command: Command = {
     repository: {
       type: 'string',
       short: 'r',
-      value: 'ORG/NAME,…',
-      description: 'For the clients of their formats; else the first of each format.',
+      value: 'ORG/NAME',
+      description: 'For the clients of its format, may be given more than once; else the first of each format.',
     },
   },
   async run(input) {
@@ -42,7 +42,7 @@ export const command: Command = {
     if (!/^[a-z0-9][a-z0-9._-]{0,99}$/.test(name)) {
       throw new UsageError(`--name ${name} is no name of a set: lower-case letters, digits, ".", "_" and "-"`);
     }
-    const repositories = chosen(await repositoriesOf(input), input.text('repository')?.split(','));
+    const repositories = chosen(await repositoriesOf(input), input.texts('repository'));
     const { url, token } = await serverOf(input);
     const root = `${url}/-/record/${name}`;
     const orgs = [...new Set(repositories.map(({ org }) => org))];
@@ -75,14 +75,14 @@ async function repositoriesOf(input: Input): Promise<readonly Known[]> {
   throw new Error('there is no repository that you may read there: show a token in LARDER_TOKEN');
 }
 
-function chosen(all: readonly Known[], wanted: readonly string[] | undefined): readonly Known[] {
-  const named = wanted?.map((id) => {
+function chosen(all: readonly Known[], wanted: readonly string[]): readonly Known[] {
+  const named = wanted.map((id) => {
     const found = all.find(({ org, name }) => `${org}/${name}` === id);
     if (!found) throw new UsageError(`--repository ${id}: there is no such repository that you may read`);
     return found;
   });
   const firsts = new Map<string, Known>();
-  for (const one of [...(named ?? []), ...all]) if (!firsts.has(one.format)) firsts.set(one.format, one);
+  for (const one of [...named, ...all]) if (!firsts.has(one.format)) firsts.set(one.format, one);
   return [...firsts.values()];
 }
 
