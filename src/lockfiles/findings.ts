@@ -21,16 +21,24 @@ export interface Finding {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for; also those that change direction.
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 
+/** Most texts, for which this is quicker. */
+const plain = /^[ -~]*$/;
+
 /** One line that a terminal shows as it stands. */
 export function printable(text: string, longest = 300): string {
-  const line = text.replace(unprintable, ' ');
+  const line = plain.test(text) ? text : text.replace(unprintable, ' ');
   return line.length > longest ? `${line.slice(0, longest)}…` : line;
 }
+
+/** What nearly all names look like. */
+const usual = /^[A-Za-z0-9@_~+:-][A-Za-z0-9@_~+:.-]*(?:\/[A-Za-z0-9@_~+:-][A-Za-z0-9@_~+:.-]*)*$/;
 
 /** Names, versions, files and platforms: nothing blank or unprintable, and no step up or down the path. */
 function isName(text: string | undefined): boolean {
   if (text === undefined) return true;
-  if (text === '' || text.length > 512 || /[\s\\]/.test(text) || printable(text, 512) !== text) return false;
+  if (text === '' || text.length > 512) return false;
+  if (usual.test(text)) return true;
+  if (/[\s\\]/.test(text) || printable(text, 512) !== text) return false;
   return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
@@ -90,7 +98,8 @@ export class Findings {
     }
     const url = webAddress(finding.url);
     const registry = finding.registry && isName(finding.registry) ? finding.registry : webAddress(finding.registry);
-    const key = JSON.stringify([format, name, version, file, platform, registry, url, digests]);
+    // A line feed is in none of them.
+    const key = [format, name, version, file, platform, registry, url, ...digests].join('\n');
     const before = this.#wanted.get(key);
     if (before && (optional || !before.optional)) return;
     this.#wanted.set(key, {
