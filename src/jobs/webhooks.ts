@@ -112,10 +112,22 @@ interface Delivery extends KnownDelivery {
   readonly payload: string;
 }
 
+interface Waiting {
+  readonly org: string;
+  readonly hook: string;
+  readonly at: string;
+  /** '': at once. */
+  readonly nextAttemptAt: string;
+}
+
+const isDue = (one: Waiting | undefined, nowMs: number): boolean =>
+  one !== undefined && one.nextAttemptAt <= new Date(nowMs).toISOString();
+
 const deliveryTtlMs = 7 * 86_400_000;
 /** Waits before each further attempt; after the last one it has failed. */
 const waitsMs = [5_000, 30_000, 120_000, 600_000, 3_600_000, 6 * 3_600_000, 12 * 3_600_000];
 const atOnce = 8;
+const scanAgainMs = 60_000;
 /** Of a journal; whoever was away for long has much to hear. */
 const objectsAtOnce = 100;
 const mostBlocked = 10_000;
@@ -167,8 +179,35 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
   const deliveryKey = ({ org, hook, id }: Pick<Delivery, 'org' | 'hook' | 'id'>): string =>
     `delivery ${org} ${hook} ${id}`;
 
+  /** By key: of those that are kept for a week most were delivered long ago, and reading all of them each time would take ever longer. */
+  const waiting = new Map<string, Waiting>();
+  let scannedAt = Number.NEGATIVE_INFINITY;
+
+  function note(key: string, delivery: Delivery | undefined): void {
+    if (delivery?.state === 'waiting') {
+      const { org, hook, at, nextAttemptAt = '' } = delivery;
+      waiting.set(key, { org, hook, at, nextAttemptAt });
+    } else waiting.delete(key);
+  }
+
   function save(delivery: Delivery): void {
-    facts.set(deliveryKey(delivery), delivery, deliveryTtlMs);
+    const key = deliveryKey(delivery);
+    facts.set(key, delivery, deliveryTtlMs);
+    note(key, delivery);
+  }
+
+  /** What was left by a process that ended, perhaps another one. */
+  async function scan(): Promise<void> {
+    if (now() - scannedAt < scanAgainMs) return;
+    scannedAt = now();
+    for (const delivery of await all()) note(deliveryKey(delivery), delivery);
+  }
+
+  /** Unless another process was faster. */
+  async function attemptIfDue(key: string, hook: Hook): Promise<void> {
+    const delivery = (await facts.get(key)) as Delivery | undefined;
+    note(key, delivery);
+    if (delivery && isDue(waiting.get(key), now())) await attempt(delivery, hook);
   }
 
   /** A webhook hears of what happens from its creation on. */
@@ -263,13 +302,20 @@ export async function createWebhooks(options: WebhooksOptions): Promise<WebhookJ
       }
     }
     if (hooks.size === 0) return;
-    const due = (await all())
-      .filter(({ state, nextAttemptAt = '' }) => state === 'waiting' && nextAttemptAt <= new Date(now()).toISOString())
-      .sort((one, other) => (one.at < other.at ? -1 : 1));
-    for (const delivery of due) {
-      const hook = hooks.get(`${delivery.org} ${delivery.hook}`);
-      if (hook) void queue.add(() => attempt(delivery, hook));
-      else facts.delete(deliveryKey(delivery));
+    await scan();
+    const due = [...waiting]
+      .filter(([, one]) => isDue(one, now()))
+      .sort(([, one], [, other]) => (one.at < other.at ? -1 : 1));
+    for (const [key, one] of due) {
+      const hook = hooks.get(`${one.org} ${one.hook}`);
+      if (hook)
+        queue
+          .add(() => attemptIfDue(key, hook))
+          .catch((error: unknown) => publish('fault', { where: 'webhooks', error }));
+      else {
+        facts.delete(key);
+        waiting.delete(key);
+      }
     }
     await queue.onIdle();
   }

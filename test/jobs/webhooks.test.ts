@@ -12,7 +12,10 @@ function factsInMemory() {
     get: async (key: string) => all.get(key),
     set: (key: string, value: unknown) => void all.set(key, value),
     delete: (key: string) => void all.delete(key),
+    /** How often all of it was read. */
+    scans: 0,
     async *entries(): AsyncIterable<[string, unknown]> {
+      this.scans++;
       yield* all;
     },
   };
@@ -61,6 +64,7 @@ describe('webhooks', () => {
 
   it('tell of everything that was published while nobody told, and of each once', async () => {
     const heard: string[] = [];
+    const facts = factsInMemory();
     const repository = { id: 'acme/npm', org: 'acme', name: 'npm', format: { id: 'npm' } } as Repository;
     let last = 0;
     const hosting = {
@@ -80,7 +84,7 @@ describe('webhooks', () => {
         append: async () => undefined,
         async *history() {},
       }),
-      facts: factsInMemory(),
+      facts,
       key: randomBytes(32),
       check: () => {},
       fetch: async (_url, { body }) => {
@@ -97,7 +101,9 @@ describe('webhooks', () => {
     await webhooks.pump();
     last = 1234;
     await webhooks.pump();
+    for (; last < 1300; last++) await webhooks.pump();
     await webhooks.pump();
+    expect(facts.scans).toBe(1);
     expect(heard.toSorted()).toEqual(Array.from({ length: last }, (_, index) => `p${index + 1}`).toSorted());
   });
 });
