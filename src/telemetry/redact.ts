@@ -4,9 +4,9 @@ const secretName =
   /token|passw|pwd|secret|auth|api-?_?key|access-?_?key|^key$|signature|^sig$|credential|^code$|session/i;
 
 /** Tokens of ours (npm's logout has one in its path), in clear or short-lived. */
-const ourTokens = /lrd_[\w.-]{6,}/g;
+const ourTokens = /lrd(?:_|%5f)[\w.%-]{6,}/gi;
 
-const withoutTokens = (text: string): string => (text.includes('lrd_') ? text.replace(ourTokens, 'lrd_***') : text);
+const withoutTokens = (text: string): string => (text.includes('lrd') ? text.replace(ourTokens, 'lrd_***') : text);
 
 /** Tokens of ours, user information and the values of query parameters whose names sound like credentials. */
 export function redactUrl(whole: string): string {
