@@ -329,7 +329,7 @@ async function fetchBlob(hex: string, size: number, view: StoreView): Promise<Fe
     const object = await view.open(hex);
     if (!object) return { why: evicted };
     if (size > wholeBytes) return { object };
-    const bytes = Buffer.alloc(size);
+    const bytes = Buffer.allocUnsafe(size);
     const read = await object.readInto(bytes, 0).finally(() => object.close());
     const isWhole = read === size && createHash('sha256').update(bytes).digest('hex') === hex;
     return isWhole ? { bytes } : { why: damagedBlob };
@@ -337,6 +337,9 @@ async function fetchBlob(hex: string, size: number, view: StoreView): Promise<Fe
     return { why: `it can't be read (${(error as { code?: string }).code ?? error})` };
   }
 }
+
+/** While the writer has the one, the other one is filled. */
+const buffers = [Buffer.alloc(pieceBytes), Buffer.alloc(pieceBytes)] as const;
 
 const damagedBlob = 'its bytes are damaged: larder verify';
 
@@ -353,9 +356,11 @@ async function writeBlob(
   }
   const { object } = fetched;
   let why: string | undefined;
+  let turn = 0;
   async function* pieces(): AsyncGenerator<Buffer> {
     for (let position = 0; position < size; ) {
-      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, size - position));
+      turn += 1;
+      const piece = buffers[turn % 2 === 0 ? 0 : 1].subarray(0, size - position);
       const read = why === undefined ? await object.readInto(piece, position).catch(() => 0) : 0;
       if (read < piece.length) {
         why = damagedBlob;

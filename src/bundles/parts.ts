@@ -206,16 +206,19 @@ async function isFile(path: string): Promise<boolean> {
   );
 }
 
-/** One part after the other. */
+/** One part after the other. A piece is good until the one after the next is asked for: its memory is used again. */
 export async function* readParts(
   { files }: Parts,
   onBytes: (bytes: number) => void = () => {},
 ): AsyncGenerator<Buffer> {
+  const buffers = [Buffer.allocUnsafe(readBytes), Buffer.allocUnsafe(readBytes)] as const;
+  let turn = 0;
   for (const path of files) {
     const file = await open(path);
     try {
       for (;;) {
-        const buffer = Buffer.allocUnsafe(readBytes);
+        turn += 1;
+        const buffer = buffers[turn % 2 === 0 ? 0 : 1];
         const { bytesRead } = await file.read(buffer, 0, readBytes);
         if (bytesRead === 0) break;
         onBytes(bytesRead);

@@ -69,22 +69,18 @@ export async function readFront(parts: Parts, visitor: Omit<BundleVisitor, 'blob
 
 async function* unpacked(parts: Parts, onBytes?: (bytes: number) => void): AsyncGenerator<Buffer> {
   const zstd = createZstdDecompress({ chunkSize: 1024 * 1024 });
+  // What happens after its end, or once nobody reads any more, is nobody's trouble.
+  zstd.on('error', () => {});
   const fed = feed();
   async function feed(): Promise<void> {
     try {
+      let taken: Promise<void> = Promise.resolve();
       for await (const chunk of readParts(parts, onBytes)) {
+        await taken;
         if (zstd.destroyed) return;
-        if (zstd.write(chunk)) continue;
-        await new Promise<void>((resolve) => {
-          const go = (): void => {
-            zstd.off('drain', go);
-            zstd.off('close', go);
-            resolve();
-          };
-          zstd.on('drain', go);
-          zstd.on('close', go);
-        });
+        taken = new Promise((resolve) => zstd.write(chunk, () => resolve()));
       }
+      await taken;
       zstd.end();
     } catch (error) {
       zstd.destroy(error as Error);

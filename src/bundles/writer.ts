@@ -13,7 +13,7 @@ const pieceBytes = 1024 * 1024;
 export interface Writer {
   /** A member whose bytes are at hand; `hex` is their sha256, if it is known. */
   add(name: string, bytes: Uint8Array, hex?: string): Promise<void>;
-  /** `bytes` must come to exactly `size`. Resolves to their sha256 in hexadecimal digits. */
+  /** `bytes` must come to exactly `size`; a piece is let go when the one after the next is asked for. Resolves to their sha256 in hexadecimal digits. */
   stream(name: string, size: number, bytes: AsyncIterable<Uint8Array>): Promise<string>;
   /** Manifest, signature and end. Resolves to the files that were written. */
   finish(secret: SecretKey | undefined): Promise<readonly string[]>;
@@ -39,19 +39,13 @@ export async function openWriter(output: Output, header: BundleHeader): Promise<
     zstd.destroy();
   });
 
+  let pending: Promise<void> = Promise.resolve();
+
+  /** Resolves when the piece before was packed: while this one is, the next one can be read and hashed. */
   async function push(chunk: Uint8Array): Promise<void> {
+    await pending;
     if (failure !== undefined) throw failure;
-    if (zstd.write(chunk)) return;
-    await new Promise<void>((resolve) => {
-      const go = (): void => {
-        zstd.off('drain', go);
-        zstd.off('close', go);
-        resolve();
-      };
-      zstd.on('drain', go);
-      zstd.on('close', go);
-    });
-    if (failure !== undefined) throw failure;
+    if (chunk.length > 0) pending = new Promise((resolve) => zstd.write(chunk, () => resolve()));
   }
 
   async function stream(name: string, size: number, pieces: AsyncIterable<Uint8Array>): Promise<string> {
@@ -92,8 +86,9 @@ export async function openWriter(output: Output, header: BundleHeader): Promise<
         const comment = `larder bundle ${header.id} of ${header.createdAt}: ${members} members, ${bytes} bytes`;
         await put(names.signature, Buffer.from(signatureFile(secret, text, comment)));
       }
+      await push(tarEnd);
       // Ended while the last piece is under way, zlib adds an empty frame.
-      await new Promise<void>((resolve, reject) => zstd.write(tarEnd, (error) => (error ? reject(error) : resolve())));
+      await pending;
       zstd.end();
       await drained;
       return output.finish();
