@@ -33,8 +33,8 @@ export interface RecordingJobs extends Recording {
   remove(org: string, name: string): Promise<void>;
 }
 
-/** A line is some 150 bytes: a million things and more. */
-const usualSetBytes = 256 * 1024 * 1024;
+/** A line is some 150 bytes: hundreds of thousands of things. */
+const usualSetBytes = 64 * 1024 * 1024;
 const usualSets = 1_000;
 /** Lines that need not be written again; a build asks for the same index very often. */
 const linesKnown = 50_000;
@@ -78,10 +78,11 @@ export function createRecording({ sets, allowed, ...limits }: RecordingOptions):
       const lines = uses.map((use) => [`${name} ${JSON.stringify(use)}`, use] as const);
       const fresh = new Map(lines.filter(([key]) => !written.has(key)));
       if (fresh.size === 0) return;
-      await refuseExcess(name);
       try {
+        await refuseExcess(name);
         await sets.append(name, [...fresh.values()]);
       } catch (error) {
+        if (error instanceof Problem) throw error;
         const message = `What was asked for could not be added to the set ${name}, so nothing is answered; the log says why.`;
         throw new Problem('storage_unavailable', message, { cause: error });
       }
