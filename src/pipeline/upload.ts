@@ -133,22 +133,32 @@ async function finish(step: Step, held: HeldUpload): Promise<Answer> {
 async function take(step: Step, held: HeldUpload): Promise<boolean> {
   const { intent, request, repository } = step;
   if (intent.offset !== undefined && intent.offset !== held.size) return false;
-  refuseTooLong(step, held.size);
-  const left = Math.max(0, repository.maxFileBytes - held.size);
-  await held.append(request.stream(left), repository.maxFileBytes).catch(full);
+  const room = roomFor(step, held);
+  refuseTooLong(step, held.size, room);
+  const left = Math.max(0, Math.min(repository.maxFileBytes, room) - held.size);
+  await held.append(request.stream(left), repository.maxFileBytes).catch((error: unknown) => {
+    const isRoom = room < repository.maxFileBytes && error instanceof Problem && error.code === 'too_large';
+    throw isRoom ? noRoom(repository, 'The file does not fit', room) : full(error);
+  });
   return true;
 }
 
-/** Before a byte of the body is read, so that nobody uploads for nothing. */
-function refuseTooLong({ context, repository, request }: Step, sizeBytes: number): void {
-  const bytes = sizeBytes + Number(request.headers['content-length'] ?? 0);
-  const room = context.roomFor(repository);
-  if (bytes <= room) return;
-  throw new Problem(
-    'quota_exceeded',
-    `${bytes} bytes do not fit: ${Math.max(0, room)} bytes are left for ${repository.id}. Delete versions that nobody needs, or have maxSize raised for the repository or for ${repository.org}.`,
-  );
+/** Other uploads that are under way take room, too: or many of them would fill the disk with what nobody may publish. */
+function roomFor({ context, repository }: Step, { id }: HeldUpload): number {
+  return context.roomFor(repository) - context.uploads.pendingBytes(repository.id, id);
 }
+
+/** Before a byte of the body is read, so that nobody uploads for nothing. */
+function refuseTooLong({ repository, request }: Step, sizeBytes: number, room: number): void {
+  const bytes = sizeBytes + Number(request.headers['content-length'] ?? 0);
+  if (bytes > room) throw noRoom(repository, `${bytes} bytes do not fit`, room);
+}
+
+const noRoom = ({ id, org }: Repository, what: string, room: number): Problem =>
+  new Problem(
+    'quota_exceeded',
+    `${what}: ${Math.max(0, room)} bytes are left for ${id}. Delete versions that nobody needs, or have maxSize raised for the repository or for ${org}.`,
+  );
 
 interface Arrival {
   readonly path: string;

@@ -17,6 +17,8 @@ import type { Reservation } from './space.ts';
 /** After so long a session ends, however far it came: the specification of registries leaves it to us, and clients begin anew. */
 export const sessionMs = 24 * 3_600_000;
 const sweepEveryMs = 3_600_000;
+/** What was left in the middle takes nobody's room for longer. */
+const pendingMs = 3_600_000;
 const readBytes = 256 * 1024;
 
 /** Nobody else can go on with a session, nor learn that it exists. */
@@ -36,6 +38,8 @@ export interface Uploads {
   sizeOf(id: string, owner: UploadOwner): Promise<number | undefined>;
   /** Until it is let go nobody else can write to it: they get a Problem (`conflict`). `undefined` as above. */
   hold(id: string, owner: UploadOwner): Promise<HeldUpload | undefined>;
+  /** Of sessions of the repository that something came for lately, in this process, but for one: bytes that may be published next. */
+  pendingBytes(repository: string, except: string): number;
   /** Ends sessions that are too old; returns how many. Done at the start and now and then anyway. */
   sweep(): Promise<number>;
 }
@@ -83,6 +87,10 @@ interface Known {
   digester: Digester;
   digested: number;
   readonly reservation: Reservation;
+  /** `org/name`; absent: nobody has asked for it since the start. */
+  repository?: string;
+  /** In ms. */
+  touchedAt: number;
 }
 
 const idGrammar = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -122,7 +130,7 @@ export class StoredUploads implements Uploads {
     const saved: Saved = { repository, name, by, createdAt: clock() };
     let held: HeldUpload | undefined;
     try {
-      held = await this.#take(id, () => this.#create(id));
+      held = await this.#take(id, repository, () => this.#create(id));
       if (!held) throw new Error('a new upload was taken away');
       await disk.writeFile(this.#path(id, 'json'), JSON.stringify(saved));
       return held;
@@ -141,10 +149,20 @@ export class StoredUploads implements Uploads {
     if (!(await this.#isOwn(id, owner))) return undefined;
     const { disk, health } = this.#parts;
     try {
-      return await this.#take(id, () => disk.open(this.#path(id, 'data'), 'r+'));
+      return await this.#take(id, owner.repository, () => disk.open(this.#path(id, 'data'), 'r+'));
     } catch (error) {
       throw health.failed(error);
     }
+  }
+
+  pendingBytes(repository: string, except: string): number {
+    const since = this.#parts.clock() - pendingMs;
+    let bytes = 0;
+    for (const [id, known] of this.#known) {
+      if (id !== except && known.repository === repository && known.touchedAt >= since)
+        bytes += known.reservation.bytes;
+    }
+    return bytes;
   }
 
   async sweep(): Promise<number> {
@@ -170,7 +188,7 @@ export class StoredUploads implements Uploads {
   }
 
   /** `undefined`: the session has ended meanwhile. */
-  async #take(id: string, open: () => Promise<DiskFile>): Promise<HeldUpload | undefined> {
+  async #take(id: string, repository: string, open: () => Promise<DiskFile>): Promise<HeldUpload | undefined> {
     if (this.#held.has(id)) throw inUse();
     this.#held.add(id);
     const unlock = this.#lock(id);
@@ -186,6 +204,8 @@ export class StoredUploads implements Uploads {
       // With a second name it is a blob already: whoever made it one did not get to the end.
       if (nlink === 1) {
         const known = await this.#know(id, size);
+        known.repository = repository;
+        known.touchedAt = this.#parts.clock();
         return new Held({
           ...this.#parts,
           id,
@@ -214,7 +234,7 @@ export class StoredUploads implements Uploads {
     const before = this.#known.get(id);
     if (before) return before;
     const reservation = await this.#parts.reserve(0);
-    const known: Known = { digester: new Digester(), digested: 0, reservation };
+    const known: Known = { digester: new Digester(), digested: 0, reservation, touchedAt: Number.NEGATIVE_INFINITY };
     this.#known.set(id, known);
     if (size > 0) await account(reservation, size);
     return known;

@@ -118,3 +118,19 @@ it('credentials of an upstream that is another organisation’s are used for tha
   expect(await promote('olga', 'other', 'everybodys')).toBe(404);
   expect(await promote('adam', 'acme', 'acmes')).toBe(404);
 });
+
+it('uploads that are under way take room, whether they say how long they are or not', async () => {
+  const server = await hosted({ format: 'oci', sources: [{ hosted: true, maxSize: '1 MB' }] });
+  const headers = bearer(await server.token('alice'));
+  const at = `${server.root}/v2/acme/packages/app/blobs/uploads/`;
+  const begin = async (): Promise<string> =>
+    new URL(String((await ask(at, { method: 'POST', headers })).headers.location), server.root).href;
+  const [first, second, third] = [await begin(), await begin(), await begin()];
+  const append = async (url: string, more: Headers = {}): Promise<number> =>
+    (await ask(url, { method: 'PATCH', headers: { ...headers, ...more }, body: Buffer.alloc(700_000) })).status;
+  expect(await append(first)).toBe(202);
+  expect(await append(second)).toBe(413);
+  expect(await append(third, { 'transfer-encoding': 'chunked' })).toBe(413);
+  expect((await ask(first, { method: 'DELETE', headers })).status).toBe(204);
+  expect(await append(await begin())).toBe(202);
+});
