@@ -358,7 +358,8 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
     ...wishesOf(request),
     ...(request.record === undefined ? {} : { used: (use: Use) => void about.uses.push(use) }),
   };
-  const asking = { ...plain, ...(head ? { head } : {}) };
+  // Whoever repeats the build elsewhere finds there what was only looked at here.
+  const asking = { ...plain, ...(head && request.record === undefined ? { head } : {}) };
   switch (intent.kind) {
     case 'artifact':
       return answerArtifact(head ? forSenders(about, intent) : repository, intent, asking, context.now);

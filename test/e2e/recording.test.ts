@@ -154,6 +154,16 @@ describe('a recording address', () => {
   });
 });
 
+it('a file that was only looked at is fetched, since it is looked at again elsewhere', async () => {
+  const { path, registry, server } = await npmScene();
+  const recording = `${server.root}/-/record/build/acme/packages${path}`;
+  const head = await ask(recording, { method: 'HEAD' });
+  expect([head.status, head.body.byteLength]).toEqual([200, 0]);
+  expect(await recordedIn(server, 'build')).toContain(lib[1]);
+  await eventually('it is stored', async () => cacheOf(await ask(`${server.url}${path}`)) === 'hit');
+  expect(registry.upstream.count(path)).toBe(1);
+});
+
 describe('recording', () => {
   it('is for members, unless the organisation lets everyone', async () => {
     const { server } = await npmScene({ org: {} });
