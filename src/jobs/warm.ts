@@ -98,7 +98,7 @@ const fetched = new Set(['miss', 'joined']);
 
 /** Tries of one request, where waiting helps. */
 const tries = 6;
-const longestWaitMs = 30_000;
+const longestWaitMs = 15_000;
 /** Without a byte. Larder itself gives upstream up long before. */
 const idleMs = 10 * 60_000;
 const messageBytes = 64 * 1024;
@@ -113,6 +113,7 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
   const queue: Job[] = [];
   const states: TaskState[] = [];
   const bytes = { got: 0, there: 0 };
+  const line: Line = { agents, isDown: false };
   let done = 0;
   let total = 0;
 
@@ -190,7 +191,7 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
         const job = queue.pop();
         if (!job) break;
         running++;
-        perform(job, options, agents)
+        perform(job, options, line)
           .then((result) => {
             finish(job, result);
             options.tell?.(done, total);
@@ -223,22 +224,30 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
 
 type Agents = Readonly<Record<'http:' | 'https:', http.Agent>>;
 
-async function perform(job: Job, options: WarmOptions, agents: Agents): Promise<Result> {
+/** What all requests of a run share. */
+interface Line {
+  readonly agents: Agents;
+  /** Somebody has waited as long as anybody does, and in vain: the others need not until something comes again. */
+  isDown: boolean;
+}
+
+async function perform(job: Job, options: WarmOptions, line: Line): Promise<Result> {
   const { step, task } = job;
   const url = `${task.base}/${step.path.replace(/^\//, '')}${queryFor(step.path, task.query)}`;
   for (let attempt = 1; ; attempt++) {
     let reply: Reply;
     try {
-      reply = await fetchOnce(url, job, options, agents);
+      reply = await fetchOnce(url, job, options, line.agents);
     } catch (error) {
       if (attempt >= 3) return { ok: false, why: messageOf(error) };
       await delay(200 * attempt);
       continue;
     }
-    if (reply.waitMs !== undefined && attempt < tries) {
+    if (reply.waitMs !== undefined && attempt < tries && !line.isDown) {
       await delay(Math.min(reply.waitMs, longestWaitMs));
       continue;
     }
+    line.isDown = reply.waitMs !== undefined;
     const { why, isNew, bytes, body } = reply;
     return why === undefined ? { ok: true, isNew, bytes, body } : { ok: false, why };
   }
