@@ -1,4 +1,6 @@
 /** What builds asked for in vain on the closed side is listed, in a form that is fetched from on the connected side. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { command } from '../commands/larder.ts';
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts';
@@ -126,4 +128,23 @@ it('sends nothing that was published here to an upstream that is offline', async
     },
   );
   expect([answer.status, answer.text()]).toEqual([409, expect.stringContaining('offline')]);
+});
+
+it('is what a connected server is warmed with', async () => {
+  const server = await closed();
+  const { path } = server.registry.publish({ name: '@acme/lib', version: '1.0.0' });
+  await statusesOf(server, [['/acme/packages/@acme%2flib', { accept: abbreviated }], [`/acme/packages${path}`]]);
+  const { out } = await command(['missing', '--url', server.root, '--token', await server.token('adam')]);
+  const list = join(server.folder, 'missing.txt');
+  await writeFile(list, out);
+  const connected = await startHosted({
+    format: 'npm',
+    sources: [{ remote: 'inner' }],
+    upstreams: { inner: { url: server.registry.url } },
+    access: readers,
+  });
+  onTestFinished(() => connected.close());
+  const warmed = await command(['warm', list, '--url', connected.root]);
+  expect(warmed, warmed.err).toMatchObject({ code: 0, out: expect.stringMatching(/^2 got/) });
+  expect(server.registry.upstream.count(path)).toBe(1);
 });
