@@ -230,7 +230,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
 
   async function sealIdentity(identity: Identity): Promise<SealedToken> {
     const issuedAt = new Date(now()).toISOString();
-    const sealed = sealedOf(identity, identification.standingOf(identity).parent);
+    const sealed = identification.sealedOf(identity);
     if (!sealed) return { token: anonymousPass, expiresInSeconds: anonymousSeconds, issuedAt };
     // One that lives by itself is not made to live on by asking again and again.
     const least = sealed.parent === undefined ? 1 : leastSealedSeconds;
@@ -266,15 +266,14 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       return settings.signIn && new URL(settings.signIn.issuer).host;
     },
     login: (code) => logins.find(code),
-    answer: (code, identity) =>
-      logins.answer(code, identity && sealedOf(identity, identification.standingOf(identity).parent)),
+    answer: (code, identity) => logins.answer(code, identity && identification.sealedOf(identity)),
     async identify(user, secret, from) {
       const found = await identification.identify('', { kind: 'basic', user, secret, from });
       if (found.kind !== 'anonymous' || found.rejected !== undefined) return found;
       return { ...found, rejected: wrongPassword(user) };
     },
     async openSession(identity) {
-      const sealed = sealedOf(identity, identification.standingOf(identity).parent);
+      const sealed = identification.sealedOf(identity);
       if (!sealed || sealed.kind === 'ci') throw new Problem('unauthorized', 'Only people sign in here.');
       return seals.seal('session', sealed, secondsFor(identity, sessionSeconds));
     },
@@ -384,18 +383,4 @@ function audiencesOf(address: string, hosts: readonly string[]): string[] {
   const name = hostname.replace(/^\[|\]$/g, '').toLowerCase();
   const isOurs = ['localhost', '127.0.0.1', '::1', ...hosts].includes(name);
   return isOurs ? [...new Set([origin, host, hostname, `npm:${host}`, `npm:${hostname}`])] : [];
-}
-
-/** `undefined` for those whom nothing is known of. */
-function sealedOf(identity: Identity, parent: string | undefined): SealedIdentity | undefined {
-  const { kind, name, org, token, claims } = identity;
-  if (kind === 'anonymous' || name === undefined) return undefined;
-  return {
-    kind,
-    name,
-    ...(org === undefined ? {} : { org }),
-    ...(token === undefined ? {} : { token }),
-    ...(claims === undefined ? {} : { claims }),
-    ...(parent === undefined ? {} : { parent }),
-  };
 }

@@ -3,7 +3,7 @@ import type { Shown } from '../core/access.ts';
 import { publish } from '../core/events.ts';
 import { anonymous, type Identity, type TokenLimits } from '../core/identity.ts';
 import type { AccessFacts } from './access.ts';
-import type { KnownToken } from './directory.ts';
+import type { Directory, KnownToken } from './directory.ts';
 import { anonymousPass } from './identify.ts';
 import { networkOf } from './network.ts';
 import { endOf, type Organisation, type Organisations } from './organisations.ts';
@@ -174,11 +174,11 @@ export class Identification {
 
   /** Whether what was sealed some time ago still holds. `issuedAt` and `expiresAt` in seconds. */
   async revive(value: SealedIdentity, issuedAt: number, expiresAt: number): Promise<Identity> {
-    const { kind, name, org, token, claims, parent } = value;
+    const { kind, name, org, token, claims, parent, mark } = value;
     if (kind !== 'ci') {
       const found = org === undefined ? undefined : await this.#orgs.current(org);
       const reason = found
-        ? this.#whyOver(found, name, parent, issuedAt)
+        ? (this.#whyOver(found, name, parent, issuedAt) ?? this.#whyOther(found, name, mark))
         : `There is no organisation ${org} here any more.`;
       if (reason !== undefined) return rejected(reason);
     }
@@ -209,6 +209,33 @@ export class Identification {
     const changed = [directory.userSince(name), directory.password(name)?.since ?? ''];
     const isOlder = changed.some((at) => at !== '' && Math.floor(Date.parse(at) / 1000) > issuedAt);
     return isOlder ? `The password of ${name} was changed: sign in again.` : undefined;
+  }
+
+  /** Also one that the configuration says, which has no time. */
+  #whyOther({ directory }: Organisation, name: string, mark: string | undefined): string | undefined {
+    if (mark === undefined || mark === this.#markOf(directory, name)) return undefined;
+    return `The password of ${name} was changed: sign in again.`;
+  }
+
+  #markOf(directory: Directory, name: string): string {
+    return this.#seals.mark(JSON.stringify([directory.org, name, directory.password(name)?.kept ?? null]));
+  }
+
+  /** What ends with the identity's password, or with the token that it showed. `undefined` for those whom nothing is known of. */
+  sealedOf(identity: Identity): SealedIdentity | undefined {
+    const { kind, name, org, token, claims } = identity;
+    if (kind === 'anonymous' || name === undefined) return undefined;
+    const { parent } = this.standingOf(identity);
+    const directory = kind === 'ci' || parent !== undefined ? undefined : this.#orgs.known(org ?? '')?.directory;
+    return {
+      kind,
+      name,
+      ...(org === undefined ? {} : { org }),
+      ...(token === undefined ? {} : { token }),
+      ...(claims === undefined ? {} : { claims }),
+      ...(parent === undefined ? {} : { parent }),
+      ...(directory ? { mark: this.#markOf(directory, name) } : {}),
+    };
   }
 
   #note(id: string): void {

@@ -2,6 +2,7 @@
  * Tokens that say themselves who shows them: for clients that insist on a token of their own (registry clients), for CI jobs, and
  * in cookies. Valid for minutes, `lrd_` and a JWT (RFC 7519, HS256), so that scanners know them by the same prefix.
  */
+import { createHmac } from 'node:crypto';
 import { type JWTPayload, jwtVerify, SignJWT } from 'jose';
 import type { Identity } from '../core/identity.ts';
 import { randomText, tokenPrefix } from './token.ts';
@@ -19,6 +20,8 @@ export interface Opened<T> {
 export interface Seals {
   /** Resolves to a JWT. `seconds` from now. */
   seal(purpose: Purpose, value: unknown, seconds: number): Promise<string>;
+  /** Changes with the text, and tells nothing of it. */
+  mark(text: string): string;
   /** `expired`: it is ours, and was good. `undefined`: it is not ours. */
   open<T>(purpose: Purpose, text: string): Promise<Opened<T> | 'expired' | undefined>;
 }
@@ -38,6 +41,7 @@ export function createSeals(key: Uint8Array, now: () => number): Seals {
         .setExpirationTime(at + seconds)
         .sign(key);
     },
+    mark: (text) => createHmac('sha256', key).update(`mark:${text}`).digest('base64url').slice(0, 22),
     async open<T>(purpose: Purpose, text: string) {
       let payload: JWTPayload;
       try {
@@ -70,4 +74,6 @@ export interface SealedIdentity {
   readonly claims?: Identity['claims'];
   /** The token that it was given for: once that one is gone, so is this. */
   readonly parent?: string;
+  /** Of the password that it was given for, if no token was: once that is another one, so is this. */
+  readonly mark?: string;
 }

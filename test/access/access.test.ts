@@ -53,6 +53,20 @@ async function tokenOf(access: AccessControl, user = 'alice', more: object = {})
 
 const reads = (access: AccessControl, identity: Identity): boolean => access.mayDo(npm, identity, 'read', 'x');
 
+it('what was given for a password of the configuration ends with it', async () => {
+  const orgsWith = (password: string) => settingsOf({ acme: { users: { bob: { password } } } }).orgs;
+  const { access } = await start({ orgs: orgsWith('the first one') });
+  const bob = await access.identify('acme', basic('bob', 'the first one'));
+  const shown = bearer((await access.seal(bob)).token);
+  const cookie = await access.people.openSession(bob);
+  await access.update({ ...settingsOf({}), orgs: orgsWith('the first one') });
+  expect(await access.identify('acme', shown)).toMatchObject({ name: 'bob' });
+  expect(await access.people.session(cookie)).toMatchObject({ name: 'bob' });
+  await access.update({ ...settingsOf({}), orgs: orgsWith('another one') });
+  expect((await access.identify('acme', shown)).rejected).toMatch(/^The password of bob was changed/);
+  expect(await access.people.session(cookie)).toBeUndefined();
+});
+
 it('a job’s short-lived token ends when its issuer is believed no more', async () => {
   const { orgs } = settingsOf({ acme: { access: [{ who: ['ci:forge:*'], may: ['read'] }] } });
   const forge = { url: 'https://forge.example', audiences: [] };
