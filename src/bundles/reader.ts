@@ -71,6 +71,9 @@ async function* unpacked(parts: Parts, onBytes?: (bytes: number) => void): Async
   const zstd = createZstdDecompress({ chunkSize: 1024 * 1024 });
   // What happens after its end, or once nobody reads any more, is nobody's trouble.
   zstd.on('error', () => {});
+  // A write that is under way when it ends is never called back.
+  let release = (): void => {};
+  zstd.once('close', () => release());
   const fed = feed();
   async function feed(): Promise<void> {
     try {
@@ -78,7 +81,10 @@ async function* unpacked(parts: Parts, onBytes?: (bytes: number) => void): Async
       for await (const chunk of readParts(parts, onBytes)) {
         await taken;
         if (zstd.destroyed) return;
-        taken = new Promise((resolve) => zstd.write(chunk, () => resolve()));
+        taken = new Promise((resolve) => {
+          release = resolve;
+          zstd.write(chunk, () => resolve());
+        });
       }
       await taken;
       zstd.end();

@@ -40,12 +40,19 @@ export async function openWriter(output: Output, header: BundleHeader): Promise<
   });
 
   let pending: Promise<void> = Promise.resolve();
+  // A write that is under way when it ends is never called back.
+  let release = (): void => {};
+  zstd.once('close', () => release());
 
   /** Resolves when the piece before was packed: while this one is, the next one can be read and hashed. */
   async function push(chunk: Uint8Array): Promise<void> {
     await pending;
     if (failure !== undefined) throw failure;
-    if (chunk.length > 0) pending = new Promise((resolve) => zstd.write(chunk, () => resolve()));
+    if (chunk.length === 0) return;
+    pending = new Promise((resolve) => {
+      release = resolve;
+      zstd.write(chunk, () => resolve());
+    });
   }
 
   async function stream(name: string, size: number, pieces: AsyncIterable<Uint8Array>): Promise<string> {
@@ -89,6 +96,7 @@ export async function openWriter(output: Output, header: BundleHeader): Promise<
       await push(tarEnd);
       // Ended while the last piece is under way, zlib adds an empty frame.
       await pending;
+      if (failure !== undefined) throw failure;
       zstd.end();
       await drained;
       return output.finish();
