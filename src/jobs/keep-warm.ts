@@ -121,6 +121,7 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
         try {
           await work();
         } catch (error) {
+          if (error instanceof Problem && error.code === 'offline') return;
           if (!isTrouble(error)) publish('fault', { where: `keeping ${repository.id} warm`, error });
           run.failed++;
         }
@@ -158,7 +159,7 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
         : [await take(repository, want, fresh)];
     // An old copy stands in for an upstream in trouble.
     if (outcomes.includes('stale')) run.failed++;
-    else if (outcomes.length > 0) run.documents++;
+    else if (outcomes.some((outcome) => outcome !== 'offline')) run.documents++;
   }
 
   /** Reads to the end what is not here yet: only then is it stored. */

@@ -18,12 +18,18 @@ interface Warm {
   run(): Promise<unknown>;
 }
 
-async function warm(format: string, url: string, hosts: readonly string[] = [], keepWarm: object = {}): Promise<Warm> {
+async function warm(
+  format: string,
+  url: string,
+  hosts: readonly string[] = [],
+  keepWarm: object = {},
+  source: object = {},
+): Promise<Warm> {
   let aheadMs = 0;
   const server = await startHosted({
     format: 'generic',
     upstreams: { inner: { url, hosts } },
-    repositories: { warm: { format, sources: [{ remote: 'inner' }], keepWarm } },
+    repositories: { warm: { format, sources: [{ remote: 'inner', ...source }], keepWarm } },
     access: [
       { who: ['everyone'], may: ['read'] },
       { who: ['team:admins'], may: ['admin'] },
@@ -111,6 +117,14 @@ it('goes on after trouble, and counts it', async () => {
   pass(2 * hourMs);
   registry.upstream.at('/used', { status: 500 });
   expect(await run()).toMatchObject({ failed: 1, documents: 1 });
+});
+
+it('asks nobody who is offline', async () => {
+  const registry = await registryWith();
+  const { get, run } = await warm('npm', registry.url, [], {}, { offline: true });
+  expect((await get('/used')).status).toBe(404);
+  expect(await run()).toMatchObject({ failed: 0, documents: 0, artifacts: 0 });
+  expect(registry.upstream.requests).toEqual([]);
 });
 
 it('is off unless the configuration says so', async () => {
