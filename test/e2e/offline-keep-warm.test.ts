@@ -23,7 +23,7 @@ async function warm(
   url: string,
   hosts: readonly string[] = [],
   keepWarm: object = {},
-  source: object = {},
+  { source = {}, folder }: { readonly source?: object; readonly folder?: string } = {},
 ): Promise<Warm> {
   let aheadMs = 0;
   const server = await startHosted({
@@ -35,6 +35,7 @@ async function warm(
       { who: ['team:admins'], may: ['admin'] },
     ],
     now: () => Date.now() + aheadMs,
+    ...(folder === undefined ? {} : { folder }),
   });
   onTestFinished(() => server.close());
   const headers = { authorization: `Bearer ${await server.token('adam')}` };
@@ -121,9 +122,13 @@ it('goes on after trouble, and counts it', async () => {
 
 it('asks nobody who is offline', async () => {
   const registry = await registryWith();
-  const { get, run } = await warm('npm', registry.url, [], {}, { offline: true });
-  expect((await get('/used')).status).toBe(404);
-  expect(await run()).toMatchObject({ failed: 0, documents: 0, artifacts: 0 });
+  const open = await warm('npm', registry.url);
+  for (const path of ['/used', '/used/-/used-1.0.0.tgz']) expect((await open.get(path)).status).toBe(200);
+  await open.server.stop();
+  registry.upstream.forget();
+  const closed = await warm('npm', registry.url, [], {}, { source: { offline: true }, folder: open.server.folder });
+  expect(cacheOf(await closed.get('/used'))).toBe('offline');
+  expect(await closed.run()).toMatchObject({ failed: 0, documents: 0, artifacts: 0 });
   expect(registry.upstream.requests).toEqual([]);
 });
 
