@@ -64,7 +64,7 @@ const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   'tar-stream': ['codecs/tar.ts'],
   tinypool: ['worker', 'app'],
   undici: ['upstream'],
-  yaml: ['config', 'codecs/ruby-yaml.ts', 'lockfiles'],
+  yaml: ['config', 'codecs/ruby-yaml.ts'],
   zod: ['config', 'http'],
 };
 

@@ -33,6 +33,13 @@ function readBuild(build: Json, at: string, findings: Findings): void {
   }
 }
 
+/** What `<<` brings (YAML 1.1, merge keys), without what stands there itself. One level: merged services merge no more. */
+function merged(service: Json): Json {
+  const below: unknown = service['<<'];
+  const parts = (Array.isArray(below) ? (below as readonly unknown[]) : [below]).filter(isObject);
+  return Object.assign({}, ...parts.toReversed(), service) as Json;
+}
+
 function readService(service: Json, at: string, findings: Findings): void {
   const platform = textField(service, 'platform', at);
   const said = textField(service, 'image', at);
@@ -57,10 +64,10 @@ export const compose: Kind = {
   },
   read: (contents, findings) => {
     let count = 0;
-    for (const document of yamlDocumentsOf(contents, { anchors: true })) {
+    for (const document of yamlDocumentsOf(contents)) {
       if (!isObject(document)) throw new LockfileError('it holds no fields');
       for (const [name, service] of namedObjects(objectField(document, 'services', 'the file'), 'services')) {
-        readService(service, `services > ${name}`, findings);
+        readService(merged(service), `services > ${name}`, findings);
         count++;
       }
       if (document.include !== undefined) {

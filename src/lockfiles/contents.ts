@@ -1,7 +1,7 @@
 /** The bytes of one file, read as text, JSON, YAML or TOML when the reader of a kind asks for it, each within its limits. */
+import { parseSyml } from '@yarnpkg/parsers';
 import { type ParseError, parse as parseJsonc } from 'jsonc-parser';
 import { parse as parseToml } from 'smol-toml';
-import { parseAllDocuments } from 'yaml';
 import { isObject, type Json, parseJsonValue } from '../codecs/json.ts';
 import { LockfileError, limits } from './lockfile.ts';
 
@@ -18,7 +18,8 @@ export interface Contents {
 const mostLines = 10 * limits.entries;
 
 const texts = new WeakMap<Contents, string>();
-const values = new WeakMap<Contents, unknown>();
+const objects = new WeakMap<Contents, Json>();
+const unreadable = new WeakSet<Contents>();
 
 /** UTF-8, or UTF-16 with a byte order mark, which PowerShell writes into files that output is sent to. */
 function encodingOf(bytes: Uint8Array): string {
@@ -72,13 +73,17 @@ function checkDepth(value: unknown): void {
   }
 }
 
-function once(contents: Contents, parse: () => unknown): unknown {
-  if (!values.has(contents)) {
-    const value = parse();
-    checkDepth(value);
-    values.set(contents, value);
+/** The same without reading it: a text of brackets alone takes the reader many seconds. */
+function checkBrackets(json: string): void {
+  let depth = 0;
+  for (let i = 0; i < json.length; i++) {
+    const char = json.charCodeAt(i);
+    if (char === 0x22) {
+      for (i++; i < json.length && json.charCodeAt(i) !== 0x22; i++) if (json.charCodeAt(i) === 0x5c) i++;
+    } else if (char === 0x7b || char === 0x5b) {
+      if (++depth > limits.depth) throw new LockfileError(`it is nested deeper than ${limits.depth} levels`);
+    } else if (char === 0x7d || char === 0x5d) depth--;
   }
-  return values.get(contents);
 }
 
 function asObject(value: unknown): Json {
@@ -88,15 +93,22 @@ function asObject(value: unknown): Json {
 
 /** Throws unless it is one JSON object. */
 export function jsonOf(contents: Contents): Json {
-  return asObject(once(contents, () => parseJsonValue(textOf(contents))));
+  const known = objects.get(contents);
+  if (known) return known;
+  const text = textOf(contents);
+  checkBrackets(text);
+  const json = asObject(parseJsonValue(text));
+  objects.set(contents, json);
+  return json;
 }
 
-/** Whether it is one JSON object. Only of text that begins like one more than the first character is read. */
+/** The object that it is, when it is JSON. Only of text that begins like an object is more than the first characters read, and once. */
 export function jsonIfAny(contents: Contents): Json | undefined {
-  if (!/^\s*\{/.test(textOf(contents).slice(0, 1000))) return undefined;
+  if (unreadable.has(contents) || !/^\s*\{/.test(textOf(contents).slice(0, 1000))) return undefined;
   try {
     return jsonOf(contents);
   } catch {
+    unreadable.add(contents);
     return undefined;
   }
 }
@@ -112,29 +124,28 @@ export function looseJsonOf(contents: Contents): Json {
 
 /** TOML 1.0. */
 export function tomlOf(contents: Contents): Json {
-  return asObject(once(contents, () => parseToml(textOf(contents), { maxDepth: limits.depth })));
+  const toml = parseToml(textOf(contents), { maxDepth: limits.depth });
+  checkDepth(toml);
+  return asObject(toml);
 }
 
-/** Manifests of people: anchors may be used, within reason, and tags of other programs are passed over. Lockfiles have neither. */
-export interface YamlRules {
-  readonly anchors: boolean;
+/** Of YAML 1.2 without its schemas: scalars are text. Tags are refused; an alias is the same object as what it stands for. */
+export function parseYaml(text: string): unknown {
+  // The parser has another grammar for text that begins with a comment of Yarn 1.
+  const value: unknown = parseSyml(`\n${text}`);
+  checkDepth(value);
+  return value;
 }
 
-/** Every document of the file that is not empty. */
-export function yamlDocumentsOf(contents: Contents, { anchors }: YamlRules): readonly unknown[] {
-  const text = textOf(contents);
-  const documents = parseAllDocuments(text, {
-    merge: anchors,
-    logLevel: 'error',
-    prettyErrors: false,
-    uniqueKeys: false,
-  });
-  if (!Array.isArray(documents)) return [];
-  return documents.flatMap((document) => {
-    const [wrong] = anchors ? document.errors : [...document.errors, ...document.warnings];
-    if (wrong) throw new LockfileError(`it is no YAML that is read here: ${wrong.message}`);
-    const value: unknown = document.toJS({ maxAliasCount: anchors ? 100 : 0 });
-    checkDepth(value);
-    return value === null ? [] : [value];
-  });
+/**
+ * Every document of the file that is not empty. Nothing but the marks between documents can stand at the start of such a line
+ * (YAML 1.2, 9.1.2 and 9.1.3).
+ */
+export function yamlDocumentsOf(contents: Contents): readonly unknown[] {
+  return textOf(contents)
+    .replace(/^\ufeff/, '')
+    .split(/^(?:---(?=[ \t\r\n])|---$|\.\.\.[ \t]*\r?$)/m, limits.entries)
+    .map((text) => text.replace(/^%.*$/gm, ''))
+    .filter((text) => /^[ \t]*[^#\s]/m.test(text))
+    .map(parseYaml);
 }

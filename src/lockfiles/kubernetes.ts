@@ -38,10 +38,13 @@ function readKustomization(document: Json, findings: Findings): void {
   findings.skip('resources', 'they are files of their own; give what `kubectl kustomize` writes', 'resources');
 }
 
-/** Everything below one document, in its order. */
+/** Everything below one document, in its order; what several aliases stand for once. */
 function walk(document: Json, label: string, findings: Findings): void {
+  const seen = new Set<unknown>();
   const visit = (value: unknown, at: string, depth: number, inVolumes: boolean): void => {
     if (depth > limits.depth) throw new LockfileError(`it is nested deeper than ${limits.depth} levels`);
+    if (seen.has(value)) return;
+    if (typeof value === 'object') seen.add(value);
     if (Array.isArray(value)) {
       for (const one of value as readonly unknown[]) visit(one, at, depth + 1, inVolumes);
     } else if (isObject(value)) {
@@ -50,7 +53,9 @@ function walk(document: Json, label: string, findings: Findings): void {
           readContainers(below, at, findings);
           for (const one of below as readonly unknown[]) {
             // A container may hold more than its image; its image was read.
-            if (isObject(one)) visit({ ...one, image: undefined }, at, depth + 2, false);
+            if (!isObject(one) || seen.has(one)) continue;
+            seen.add(one);
+            visit({ ...one, image: undefined }, at, depth + 2, false);
           }
         } else if (key === 'image' && inVolumes && isObject(below) && typeof below.reference === 'string') {
           wantImage(findings, below.reference, undefined, `${at} > volumes`);
@@ -83,7 +88,7 @@ export const kubernetes: Kind = {
     if (/^[ \t]*\{\{-?\s/m.test(textOf(contents))) {
       throw new LockfileError('it is a template of Helm; give what `helm template` writes');
     }
-    const documents = yamlDocumentsOf(contents, { anchors: true });
+    const documents = yamlDocumentsOf(contents);
     for (const document of documents) {
       if (!isObject(document)) throw new LockfileError('one of its documents holds no fields');
       if (document.kind === 'Kustomization' || /^kustomization\./i.test(contents.name))

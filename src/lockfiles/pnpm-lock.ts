@@ -80,7 +80,7 @@ export const pnpmLock: Kind = {
   isNamed: named('pnpm-lock.yaml'),
   looksLike: (contents) => /^lockfileVersion: ['"]?[\d.]/m.test(textOf(contents).slice(0, 10_000)),
   read: (contents, findings) => {
-    const documents = yamlDocumentsOf(contents, { anchors: false });
+    const documents = yamlDocumentsOf(contents);
     if (documents.length === 0) throw new LockfileError('it is empty');
     for (const document of documents) {
       if (!isObject(document)) throw new LockfileError('it holds no fields');

@@ -10,7 +10,7 @@ import { LockfileError } from './lockfile.ts';
 import { elsewhere, isRegistryAddress, noAddresses } from './npm-source.ts';
 import { wantSiteFile } from './site-file.ts';
 
-/** Of either Yarn. Throws on what is none. */
+/** Of either Yarn; the parser knows the grammar of the first by its comment. Throws on what is none. */
 export function symlOf(contents: Contents): Json {
   const value: unknown = parseSyml(textOf(contents).replaceAll('\r\n', '\n'));
   if (!isObject(value)) throw new LockfileError('it holds no entries');

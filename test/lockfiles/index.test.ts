@@ -1,6 +1,7 @@
 /** What holds for every kind: names, limits, and what damaged or hostile files lead to. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { Findings } from '../../src/lockfiles/findings.ts';
 import { kinds, LockfileError, readLockfile } from '../../src/lockfiles/index.ts';
 import { fixture, otherSha256, read, sha256, sri } from './support.ts';
 
@@ -221,9 +222,10 @@ describe('limits', () => {
   });
 
   it('hold for the number of entries', () => {
-    const rows = Array.from({ length: 200_001 }, (_, i) => `"node_modules/a${i}":{"version":"1.0.0"}`);
-    const text = `{"lockfileVersion":3,"packages":{${rows.join(',')}}}`;
-    expect(() => read('package-lock.json', text)).toThrow('more than 200000 entries');
+    const findings = new Findings('a');
+    for (let i = 0; i < 200_000; i++) findings.skip('a', 'b', 'c');
+    expect(() => findings.want({ format: 'npm', name: 'a', at: 'x' })).toThrow('more than 200000 entries');
+    expect(() => findings.request({ repository: 'a/b', path: 'c' }, 'x')).toThrow('more than 200000 entries');
   });
 
   it('hold for the number of lines', () => {

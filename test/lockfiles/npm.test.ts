@@ -236,8 +236,12 @@ packages:
   });
 
   it.each([
-    ['an alias', 'lockfileVersion: 5.4\npackages: &a {}\nother: *a\n', 'damaged or no pnpm-lock'],
-    ['a tag', 'lockfileVersion: 5.4\npackages: !js/function {}\n', 'no YAML that is read here'],
+    [
+      'an alias of itself',
+      "lockfileVersion: '9.0'\npackages: &a\n  a@1.0.0: { resolution: { integrity: *a } }\n",
+      'is no text',
+    ],
+    ['a tag', 'lockfileVersion: 5.4\npackages: !js/function {}\n', 'unknown tag'],
     ['a version from before', 'lockfileVersion: 4\n', 'none of 5, 6 and 9'],
     ['nothing', '', 'it is empty'],
   ])('is refused with %s', (_name, text, message) => {
