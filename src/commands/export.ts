@@ -68,10 +68,11 @@ export const command: Command = {
     const known = new Known();
     for (const file of base) for await (const line of knownFrom(file, (id) => known.from.push(id))) known.add(line);
 
-    const view = await viewStore(storeOf(config));
-    const scratch = await mkdtemp(
-      output === undefined ? join(tmpdir(), 'larder-export-') : join(dirname(output), '.larder-export-'),
-    );
+    const scratch = await scratchFolder(output);
+    const view = await viewStore(storeOf(config)).catch(async (error: unknown) => {
+      await rm(scratch, { recursive: true, force: true });
+      throw error;
+    });
     const progress = startProgress('Exporting');
     let plan: Plan | undefined;
     try {
@@ -104,6 +105,16 @@ export const command: Command = {
     }
   },
 };
+
+/** Beside what is written, where there is room. */
+async function scratchFolder(output: string | undefined): Promise<string> {
+  if (output === undefined) return mkdtemp(join(tmpdir(), 'larder-export-'));
+  try {
+    return await mkdtemp(join(dirname(output), '.larder-export-'));
+  } catch (error) {
+    throw new UsageError(`nothing can be written to ${dirname(output)} (${(error as { code?: string }).code})`);
+  }
+}
 
 async function* linesOf(files: readonly string[]): AsyncGenerator<InventoryLine> {
   for (const file of files) yield* knownFrom(file, () => {});

@@ -460,6 +460,7 @@ describe('wrong use', () => {
       'there is no repository acme/pypi; there is acme/npm, acme/files',
     ],
     [['export', '-o', 'x', '--unsigned', '--set', 'build'], 'there is no set build; there is none'],
+    [['export', '-o', '/nowhere/x', '--unsigned'], 'nothing can be written to /nowhere (ENOENT)'],
     [['import'], 'import needs a bundle'],
     [['import', 'x', '--trust', 'nothing'], 'nothing is neither a file nor a public key'],
     [['keys'], 'keys needs one of create, list, trust, distrust'],
