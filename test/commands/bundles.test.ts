@@ -350,6 +350,27 @@ describe('refused before anything is visible', () => {
   });
 });
 
+test('without room for all of it nothing is written', async () => {
+  const { a, b, bundle } = await pair();
+  await a.fill({ ...texts, 'c.tgz': noise(40_000), 'd.tgz': noise(30_000) });
+  await a.run('export', '-o', bundle);
+  const config = JSON.parse(await readFile(b.configFile, 'utf8'));
+  await writeFile(b.configFile, JSON.stringify({ ...config, storage: { ...config.storage, maxSize: '50KB' } }));
+  const { code, err } = await b.run('import', bundle);
+  expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('there is not enough room for it') });
+  expect(await b.count()).toBe(0);
+  expect((await b.run('verify')).out).toContain('0 objects');
+});
+
+test('what was begun and never finished stands in the way of nobody', async () => {
+  const { a, bundle, folder } = await pair();
+  await a.fill({ 'c.tgz': noise(2_000_000) });
+  await writeFile(`${bundle}.unfinished`, 'left over');
+  expect((await a.run('export', '-o', bundle, '--parts', '1MB')).code).toBe(0);
+  const names = (await readdir(folder)).filter((name) => name.startsWith('.') || name.endsWith('.unfinished'));
+  expect(names).toEqual(['x.larder.unfinished']);
+});
+
 describe('parts', () => {
   test('are taken in any order, from several folders, with or without their list', async () => {
     const { a, b, bundle, folder } = await pair();
