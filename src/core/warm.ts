@@ -31,6 +31,8 @@ export interface WarmStep {
   readonly path: string;
   /** Lower case. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** A document, which is stored before the first byte of it is answered: its headers are enough, unless it is read. */
+  readonly headersOnly?: boolean;
   /** The bytes must have one of these. Absent or empty: whatever comes was checked as any answer is. */
   readonly digests?: readonly Digest[];
   /** Clients do without it when it is not there. */

@@ -102,6 +102,8 @@ const longestWaitMs = 15_000;
 /** Without a byte. Larder itself gives upstream up long before. */
 const idleMs = 10 * 60_000;
 const messageBytes = 64 * 1024;
+/** What is stored with the right digest and longer than this is not read once more: a new connection costs less. */
+const worthReading = 256 * 1024;
 
 /** Rejects only on mistakes of ours: whatever happens to a request is told in the result. */
 export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Promise<Warmed> {
@@ -267,23 +269,46 @@ interface Reply {
   readonly waitMs?: number;
 }
 
-async function fetchOnce(url: string, { step, limit }: Job, options: WarmOptions, agents: Agents): Promise<Reply> {
+async function fetchOnce(url: string, job: Job, options: WarmOptions, agents: Agents): Promise<Reply> {
+  const isRead = job.limit !== undefined;
+  const told = isRead ? undefined : await headersOf(url, job.step, options, agents);
+  return told ?? (await bytesOf(url, job, options, agents));
+}
+
+/** What headers alone tell: of stored bytes the server knows the digest, and documents are stored before they are answered. */
+async function headersOf(
+  url: string,
+  step: WarmStep,
+  options: WarmOptions,
+  agents: Agents,
+): Promise<Reply | undefined> {
+  if (!options.onlyStored && !step.headersOnly) return undefined;
+  const response = await send('HEAD', url, step, options, agents);
+  response.resume();
+  // Only a body says why.
+  if (response.statusCode !== 200) return undefined;
+  const isNew = fetched.has(String(response.headers['x-larder-cache']));
+  if (!options.onlyStored) return { isNew, bytes: 0 };
+  const bytes = Number(response.headers['content-length'] ?? 0);
   const digests = strongestOf(step.digests ?? []);
-  // What the server knows of stored bytes is as good as reading them.
-  if (options.onlyStored && limit === undefined) {
-    const response = await send('HEAD', url, step, options, agents);
-    response.resume();
-    const told = digestIn(response);
-    const isKnown = digests.length === 0 || digests.some((one) => told && algorithmOf(one) === algorithmOf(told));
-    if (response.statusCode === 200 && isKnown) {
-      const why = told && digests.length > 0 && !digests.includes(told) ? mismatch(told, digests) : undefined;
-      const bytes = Number(response.headers['content-length'] ?? 0);
-      return { isNew: false, bytes, ...(why === undefined ? {} : { why }) };
-    }
-  }
+  if (digests.length === 0) return { isNew, bytes };
+  const told = digestIn(response);
+  if (!told || !digests.some((one) => algorithmOf(one) === algorithmOf(told))) return undefined;
+  return { isNew, bytes, ...(digests.includes(told) ? {} : { why: mismatch(told, digests) }) };
+}
+
+async function bytesOf(url: string, { step, limit }: Job, options: WarmOptions, agents: Agents): Promise<Reply> {
   const response = await send('GET', url, step, options, agents);
-  const outcome = String(response.headers['x-larder-cache'] ?? '');
   if (response.statusCode !== 200) return await refusal(response);
+  const digests = strongestOf(step.digests ?? []);
+  const outcome = String(response.headers['x-larder-cache'] ?? '');
+  const length = Number(response.headers['content-length'] ?? 0);
+  const told = digestIn(response);
+  const isRight = digests.length === 0 || (told !== undefined && digests.includes(told));
+  if (limit === undefined && outcome === 'hit' && length > worthReading && isRight) {
+    response.destroy();
+    return { isNew: false, bytes: length };
+  }
   const hash = digests[0] === undefined ? undefined : createHash(algorithmOf(digests[0]));
   const pieces: Buffer[] = [];
   let bytes = 0;

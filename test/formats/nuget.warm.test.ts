@@ -12,6 +12,7 @@ describe('what a restore asks for', () => {
     ]);
     expect(steps.at(-1)).toEqual({
       path: 'v3/registration-semver2/acme.lib/index.json',
+      headersOnly: true,
       optional: true,
       further: true,
     });

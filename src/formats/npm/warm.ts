@@ -29,13 +29,13 @@ function* newestIn(name: string, bytes: Uint8Array): Iterable<WarmStep> {
 export function* warm({ name, version, digests }: Wanted): Iterable<WarmStep> {
   if (!isName(name)) throw new Error(`${name} is no name of a package`);
   // npm reads all there is when it resolves, pnpm only of optional dependencies, Yarn from 2 on always.
-  yield { path: escapeName(name), headers: { accept: 'application/json' }, further: true };
+  yield { path: escapeName(name), headers: { accept: 'application/json' }, headersOnly: true, further: true };
   const packument = { path: escapeName(name), headers: { accept: installAccept } };
   if (version === undefined) {
     yield { ...packument, read: { limit: packumentBytes, next: (bytes) => newestIn(name, bytes) } };
     return;
   }
   if (!parseVersion(version)) throw new Error(`${version} is no version of ${name}: name one`);
-  yield packument;
+  yield { ...packument, headersOnly: true };
   yield tarballOf(name, version, digests);
 }

@@ -41,17 +41,17 @@ function* newestIn(id: string, bytes: Uint8Array): Iterable<WarmStep> {
 export function* warm({ name, version, digests }: Wanted): Iterable<WarmStep> {
   const id = lowerId(name);
   if (id === undefined) throw new Error(`${name} is no id of a package`);
-  yield { path: indexPath };
-  yield { path: signaturesPath, optional: true };
+  yield { path: indexPath, headersOnly: true };
+  yield { path: signaturesPath, headersOnly: true, optional: true };
   yield { path: vulnerabilitiesPath, optional: true, read: { limit: listBytes, next: vulnerabilityPagesIn } };
   if (version === undefined) {
     yield { path: versionsPath(id), read: { limit: listBytes, next: (bytes) => newestIn(id, bytes) } };
   } else {
     const key = packageKey(name, version);
     if (!key) throw new Error(`${version} is no version of ${name}`);
-    yield { path: versionsPath(id) };
+    yield { path: versionsPath(id), headersOnly: true };
     yield { path: nupkgPath(key), digests };
   }
   // Only what lists or updates packages reads it.
-  yield { path: registrationPath(id, 'registration-semver2'), optional: true, further: true };
+  yield { path: registrationPath(id, 'registration-semver2'), headersOnly: true, optional: true, further: true };
 }

@@ -30,7 +30,7 @@ function* newestIn(name: string, platform: string | undefined, bytes: Uint8Array
 export function* warm({ name, version, platform: said, digests }: Wanted): Iterable<WarmStep> {
   if (!isName(name)) throw new Error(`${name} is no name of a gem`);
   const platform = said === 'ruby' ? undefined : said;
-  yield { path: 'versions' };
+  yield { path: 'versions', headersOnly: true };
   const page = { path: `info/${encodePath(name)}` };
   if (version === undefined) {
     yield { ...page, read: { limit: pageBytes, next: (bytes) => newestIn(name, platform, bytes) } };
@@ -38,6 +38,6 @@ export function* warm({ name, version, platform: said, digests }: Wanted): Itera
   }
   const full = `${name}-${version}${platform === undefined ? '' : `-${platform}`}`;
   if (!isName(full)) throw new Error(`${version} can be no version of ${name}`);
-  yield page;
+  yield { ...page, headersOnly: true };
   yield* filesOf(full, digests);
 }
