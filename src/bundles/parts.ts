@@ -217,10 +217,11 @@ export async function* readParts(
     const file = await open(path);
     try {
       for (;;) {
-        turn += 1;
         const buffer = buffers[turn % 2 === 0 ? 0 : 1];
         const { bytesRead } = await file.read(buffer, 0, readBytes);
         if (bytesRead === 0) break;
+        // The end of a file took none: the piece before it is still in use.
+        turn += 1;
         onBytes(bytesRead);
         yield buffer.subarray(0, bytesRead);
       }
