@@ -49,6 +49,17 @@ describe('npm', () => {
     await expectWarmed({ base: `${larder.url}/public/npm`, format: 'npm' }, wants, () => upstream.requests.length);
   });
 
+  it('takes the server’s word for what is large and stored, and goes on', async () => {
+    const { registry, upstream, larder } = await scene();
+    const bytes = Buffer.alloc(600_000, 'x');
+    const names = ['one', 'two', 'three', 'four', 'five'];
+    const wants = names.map((name): Want => {
+      const { sha512 } = registry.publish({ name, version: '1.0.0', bytes });
+      return { name, version: '1.0.0', digests: [`sha512:${sha512}`] };
+    });
+    await expectWarmed({ base: `${larder.url}/public/npm`, format: 'npm' }, wants, () => upstream.requests.length);
+  });
+
   it('names both digests of what is not what the lockfile says, also without sending it', async () => {
     const { registry, larder } = await scene();
     const one = registry.publish({ name: 'left-pad', version: '1.3.0' });
