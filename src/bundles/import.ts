@@ -122,8 +122,9 @@ export async function importBundle(options: ImportOptions): Promise<ImportReport
       await rm(path, { force: true });
     }
   } finally {
-    await store.close();
+    // Before the store, which looks whether anybody else is there when it closes.
     await area.close();
+    await store.close();
   }
 }
 

@@ -7,6 +7,8 @@ import { BundleError, parsed } from './format.ts';
 export const partsSuffix = '.parts';
 const unfinished = '.unfinished';
 const readBytes = 1024 * 1024;
+/** Missing parts in a message. */
+const mostNamed = 10;
 
 export interface PartFacts {
   /** Without folder. */
@@ -138,7 +140,9 @@ export async function findParts(paths: readonly string[]): Promise<Parts> {
   const wanted = index?.parts.map(({ name }) => name) ?? numbered(base, [...there.keys()]);
   const missing = wanted.filter((name) => !there.has(name));
   if (missing.length > 0) {
-    throw new BundleError('part', `${missing.length === 1 ? 'a part is' : 'parts are'} missing: ${missing.join(', ')}`);
+    const named = missing.slice(0, mostNamed).join(', ');
+    const more = missing.length > mostNamed ? ` and ${missing.length - mostNamed} more` : '';
+    throw new BundleError('part', `${missing.length === 1 ? 'a part is' : 'parts are'} missing: ${named}${more}`);
   }
   const files = wanted.map((name) => there.get(name) ?? '');
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Choice, choose, everything } from '../bundles/choice.ts';
 import {
   afterwards,
@@ -65,6 +65,9 @@ export const command: Command = {
     const secret = dryRun ? undefined : await secretOf(input, config);
     const chosen = await choiceOf(input, config);
     const base = [...split(input.texts('since')), ...split(input.texts('inventory'))];
+    if (output !== undefined && base.some((file) => resolve(file) === resolve(output))) {
+      throw new UsageError(`${output} would be replaced, and is what it is to be a delta of; choose another name`);
+    }
     const known = new Known();
     for (const file of base) for await (const line of knownFrom(file, (id) => known.from.push(id))) known.add(line);
 

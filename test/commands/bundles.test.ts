@@ -482,6 +482,7 @@ describe('wrong use', () => {
     ],
     [['export', '-o', 'x', '--unsigned', '--set', 'build'], 'there is no set build; there is none'],
     [['export', '-o', '/nowhere/x', '--unsigned'], 'nothing can be written to /nowhere (ENOENT)'],
+    [['export', '-o', 'x', '--unsigned', '--since', './x'], 'x would be replaced, and is what it is to be a delta of'],
     [['import'], 'import needs a bundle'],
     [['import', 'x', '--trust', 'nothing'], 'nothing is neither a file nor a public key'],
     [['keys'], 'keys needs one of create, list, trust, distrust'],
