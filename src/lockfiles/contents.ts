@@ -122,9 +122,24 @@ export function looseJsonOf(contents: Contents): Json {
   return asObject(value);
 }
 
+/** The time of parsers that try again from the start of a line grows with the square of its length; nobody writes lines like that. */
+const longestLine = 64 * 1024;
+
+/** The text, when no line of it is longer than that. */
+export function shortLinesOf(contents: Contents): string {
+  const text = textOf(contents);
+  for (let start = 0; start < text.length; ) {
+    const end = text.indexOf('\n', start);
+    const next = end === -1 ? text.length : end + 1;
+    if (next - start > longestLine) throw new LockfileError(`a line of it is longer than ${longestLine} characters`);
+    start = next;
+  }
+  return text;
+}
+
 /** TOML 1.0. */
 export function tomlOf(contents: Contents): Json {
-  const toml = parseToml(textOf(contents), { maxDepth: limits.depth });
+  const toml = parseToml(shortLinesOf(contents), { maxDepth: limits.depth });
   checkDepth(toml);
   return asObject(toml);
 }
@@ -132,7 +147,14 @@ export function tomlOf(contents: Contents): Json {
 /** Of YAML 1.2 without its schemas: scalars are text. Tags are refused; an alias is the same object as what it stands for. */
 export function parseYaml(text: string): unknown {
   // The parser has another grammar for text that begins with a comment of Yarn 1.
-  const value: unknown = parseSyml(`\n${text}`);
+  let value: unknown;
+  try {
+    value = parseSyml(`\n${text}`);
+  } catch (cause) {
+    // Behind its first words the message shows lines of the file.
+    const [reason] = (cause instanceof Error ? cause.message : '').split(/ \(\d|\n/, 1);
+    throw new LockfileError(`it is no YAML that is read here: ${reason}`, { cause });
+  }
   checkDepth(value);
   return value;
 }

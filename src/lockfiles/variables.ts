@@ -2,17 +2,25 @@
 
 const variable = /\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+?])([^{}]*))?\})/g;
 
-/** `undefined` when a variable has neither a value nor a default. Defaults that have variables themselves are not read. */
+/** Of what comes out; variables made of variables grow fast. */
+const longest = 4096;
+
+/** `undefined` when a variable has neither a value nor a default, or the text gets too long. Defaults that have variables themselves are not read. */
 export function expand(text: string, values: ReadonlyMap<string, string>): string | undefined {
   let isComplete = true;
+  let length = text.length;
+  const grown = (value: string): string => {
+    length += value.length;
+    return length > longest ? '' : value;
+  };
   const expanded = text.replace(variable, (whole, bare?: string, braced?: string, operator?: string, word?: string) => {
     if (whole === '$$') return '$';
     const value = values.get(bare ?? braced ?? '');
-    if (operator?.endsWith('+')) return value ? (word ?? '') : '';
-    if (value) return value;
-    if (operator?.endsWith('-') && word !== undefined) return word;
+    if (operator?.endsWith('+')) return value ? grown(word ?? '') : '';
+    if (value) return grown(value);
+    if (operator?.endsWith('-') && word !== undefined) return grown(word);
     isComplete = false;
     return '';
   });
-  return isComplete && !expanded.includes('${') ? expanded : undefined;
+  return isComplete && length <= longest && !expanded.includes('${') ? expanded : undefined;
 }

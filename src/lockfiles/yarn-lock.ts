@@ -2,7 +2,7 @@
 import { parseSyml } from '@yarnpkg/parsers';
 import { isObject, type Json } from '../codecs/json.ts';
 import { parseDigest } from '../core/digest.ts';
-import { type Contents, textOf } from './contents.ts';
+import { type Contents, shortLinesOf, textOf } from './contents.ts';
 import { integrityDigests } from './digests.ts';
 import { namedObjects, neededText, textField } from './fields.ts';
 import { type Kind, named } from './kind.ts';
@@ -12,7 +12,7 @@ import { wantSiteFile } from './site-file.ts';
 
 /** Of either Yarn; the parser knows the grammar of the first by its comment. Throws on what is none. */
 export function symlOf(contents: Contents): Json {
-  const value: unknown = parseSyml(textOf(contents).replaceAll('\r\n', '\n'));
+  const value: unknown = parseSyml(shortLinesOf(contents).replaceAll('\r\n', '\n'));
   if (!isObject(value)) throw new LockfileError('it holds no entries');
   return value;
 }

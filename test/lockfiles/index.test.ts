@@ -233,6 +233,20 @@ describe('limits', () => {
   });
 
   it.each([
+    ['yarn.lock', '# yarn lockfile v1\n', 'a '],
+    ['poetry.lock', '', 'a.'],
+  ])('hold for the length of lines of %s', (name, start, piece) => {
+    expect(() => read(name, `${start}${piece.repeat(33_000)}`)).toThrow('longer than 65536 characters');
+  });
+
+  it('hold for variables that are made of variables', () => {
+    const lines = Array.from({ length: 60 }, (_, i) => `ARG A${i + 1}=$A${i}$A${i}\n`);
+    const found = read('Dockerfile', `ARG A0=xxxx\n${lines.join('')}FROM $A60\nFROM a:$A1\n`);
+    expect(found.wanted.map(({ version }) => version)).toEqual(['xxxxxxxx']);
+    expect(found.skipped.map(({ what }) => what)).toEqual(['$A60']);
+  });
+
+  it.each([
     ['package-lock.json', (n: number) => `{"lockfileVersion":3,"packages":${'{"a":'.repeat(n)}1${'}'.repeat(n)}}`],
     ['bun.lock', (n: number) => `{"lockfileVersion":1,"packages":${'{"a":'.repeat(n)}1${'}'.repeat(n)}}`],
     ['poetry.lock', (n: number) => `a = ${'['.repeat(n)}${']'.repeat(n)}\n[metadata]\n`],
