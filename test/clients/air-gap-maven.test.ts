@@ -1,4 +1,4 @@
-/** A Maven build is recorded, carried to a server in a network namespace with no way out, and repeated there from nothing. */
+/** A Maven build is recorded, carried in parts to a server in a network namespace with no way out, and repeated there from nothing. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -111,12 +111,13 @@ describe.skipIf(reason)(reason ?? 'a recorded build', () => {
     const file = join(folder.path, 'build-42.larder');
     const config = ['--config', connected.configFile];
     const made = JSON.parse(await expectDone(command(['keys', 'create', '--json', ...config])));
-    const out = await expectDone(command(['export', '--set', 'build-42', '-o', file, '--json', ...config]));
+    const out = await expectDone(
+      command(['export', '--set', 'build-42', '--parts', '4MB', '-o', file, '--json', ...config]),
+    );
     // Each of them, and the list of versions for the range.
     expect((JSON.parse(out) as { records: number }).records).toBe(Object.keys(fetched).length + 1);
-    await expectDone(
-      namespace.inside(() => program(['import', '--config', closed.configFile, '--trust', made.publicKey, file])),
-    );
+    const trusted = ['--config', closed.configFile, '--trust', made.publicKey];
+    await expectDone(namespace.inside(() => program(['import', ...trusted, `${file}.001`])));
 
     const again = await mavenProject(folder.path, `${closed.url}/public/maven`, demo);
     const ran = await namespace.inside(() => again.run('-C', 'package'));
