@@ -1,13 +1,16 @@
 /** What a connected server fetched is answered by another one that can reach nobody, after a bundle was carried there. */
 import { randomBytes } from 'node:crypto';
-import { copyFile, rename, stat, truncate } from 'node:fs/promises';
+import { copyFile, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { createLarder } from '../../src/app.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { command, type Run } from '../commands/larder.ts';
 import { abbreviatedType, type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import type { Answer, Headers } from '../support/http.ts';
+import { type Answer, ask as askAt, type Headers } from '../support/http.ts';
 import { type Larder, spawnLarder, startLarder } from '../support/larder.ts';
+import { blobPath, manifestPath, ociScene } from '../support/oci-scene.ts';
 import { untilStored } from '../support/scene.ts';
 
 let folder: TemporaryFolder;
@@ -122,6 +125,39 @@ test('a server that runs as another process answers with a newer document once i
   // What a server knows of an entry it remembers for a second.
   await expect.poll(async () => (await other.npm('/left-pad')).text(), { timeout: 10_000 }).toContain('1.1.0');
   await expectSame(other, [...again, { path: bumped.path }]);
+});
+
+test('an image that was pulled by its tag is pulled by it where the registry is not', async () => {
+  const { one, ask, settled, larder } = await ociScene();
+  const image = one.image('library/alpine', { tags: ['3'], seed: 'carried' });
+  const paths = [
+    manifestPath('library/alpine', '3'),
+    manifestPath('library/alpine', image.digest),
+    blobPath('library/alpine', image.config),
+    ...image.layers.map((layer) => blobPath('library/alpine', layer)),
+  ];
+  for (const path of paths) await ask(path);
+  for (const path of paths) await settled(path);
+  const bundle = bundlePath();
+  expect(await command(['export', '--config', larder.configFile, '--unsigned', '-o', bundle])).toMatchObject({
+    code: 0,
+  });
+  const config = JSON.parse(await readFile(larder.configFile, 'utf8'));
+  const configFile = join(folder.path, 'closed.yaml');
+  const storage = { ...config.storage, path: join(folder.path, 'closed') };
+  await writeFile(configFile, JSON.stringify({ ...config, storage, offline: true }));
+  expect(await command(['import', '--config', configFile, '--unsigned', bundle])).toMatchObject({ code: 0 });
+  const closed = await createLarder(await loadConfig(configFile, {}));
+  onTestFinished(() => closed.close());
+  const { url } = await closed.listen();
+  const asked = one.log().length;
+  for (const path of paths) {
+    const [here, there] = [await ask(path), await askAt(`${url}/v2/acme/hub${path}`)];
+    expect(there.status, path).toBe(200);
+    expect(there.body.equals(here.body), path).toBe(true);
+    expect(there.headers['docker-content-digest']).toBe(here.headers['docker-content-digest']);
+  }
+  expect(one.log()).toHaveLength(asked);
 });
 
 describe('what was broken off', () => {
