@@ -92,6 +92,9 @@ function platformIn(text: string): string {
   throw new UsageError(`--platform takes an operating system and an architecture (linux/amd64), not "${text}"`);
 }
 
+/** Formats in which one name and version has files for several platforms. */
+const withPlatforms = new Set(['oci', 'pypi']);
+
 /** Of a gem the platform is a part of its name, and it is left out unless it is for one of these; of anything else it is a wish. */
 function forPlatforms(wanted: Wanted, platforms: readonly string[]): Wanted[] {
   if (platforms.length === 0) return [wanted];
@@ -99,7 +102,7 @@ function forPlatforms(wanted: Wanted, platforms: readonly string[]): Wanted[] {
     const { platform } = wanted;
     return platform === undefined || platforms.some((one) => isGemFor(platform, one)) ? [wanted] : [];
   }
-  if (wanted.platform !== undefined) return [wanted];
+  if (wanted.platform !== undefined || !withPlatforms.has(wanted.format)) return [wanted];
   return platforms.map((platform) => ({ ...wanted, platform }));
 }
 
@@ -220,7 +223,7 @@ function addressOf(repository: KnownRepository, { root }: Format, server: string
 async function taskFor(wanted: Wanted, choose: Choice, server: string): Promise<WarmTask> {
   const { name, version, file, platform, from, optional } = wanted;
   const about = {
-    what: [name, version, file, platform && `(${platform})`].filter(Boolean).join(' '),
+    what: [name, version, file ?? (platform && `(${platform})`)].filter(Boolean).join(' '),
     from,
     ...(optional ? { optional } : {}),
   };

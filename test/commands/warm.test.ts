@@ -130,6 +130,26 @@ describe('larder warm', () => {
     expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
   });
 
+  it('wants gems and images of the platforms that are named, and everything else once', async () => {
+    const gemfile = await file(
+      'Gemfile.lock',
+      'GEM\n  remote: https://rubygems.org/\n  specs:\n    a (1.0)\n    a (1.0-x86_64-linux-gnu)\n    a (1.0-arm64-darwin)\n    a (1.0-java)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  a\n',
+    );
+    const dockerfile = await file('Dockerfile', 'FROM app:1\n');
+    const lock = await file('package-lock.json', packageLock([{ name: 'one', version: '1.0.0' }]));
+    const two = ['--platform', 'linux/amd64', '--platform', 'linux/arm64'];
+    const { out } = await to(larder, 'coverage', ...two, gemfile, dockerfile, lock, '--json');
+    const { there, missing } = JSON.parse(out) as { there: number; missing: { what: string }[] };
+    expect(there).toBe(1);
+    expect(missing.map(({ what }) => what)).toEqual([
+      'a 1.0 a-1.0.gem',
+      'a 1.0 a-1.0-x86_64-linux-gnu.gem',
+      'a 1.0 a-1.0-java.gem',
+      'library/app 1 (linux/amd64)',
+      'library/app 1 (linux/arm64)',
+    ]);
+  });
+
   it('says what is wrong with a platform and a repository', async () => {
     const lock = await file('package-lock.json', packageLock([]));
     expect(await to(larder, 'warm', lock, '--platform', 'Linux')).toMatchObject({
