@@ -1,6 +1,5 @@
 /** The list that `larder missing` writes on the closed side: requests, as they were made. */
 import { linesOf, textOf } from './contents.ts';
-import { printable } from './findings.ts';
 import type { Kind } from './kind.ts';
 import { LockfileError } from './lockfile.ts';
 
@@ -21,15 +20,19 @@ export const missing: Kind = {
       if (text.trim() === '' || text.startsWith('#')) continue;
       const [repository = '', said = '', accept] = text.split('\t');
       const path = said.replace(/^\//, '');
-      if (
-        !/^[^\s/]+\/[^\s/]+$/.test(repository) ||
-        path === '' ||
-        !/^[!-~]+$/.test(path) ||
-        printable(text.replaceAll('\t', ''), text.length) !== text.replaceAll('\t', '')
-      ) {
+      if (!/^[^\s/]+\/[^\s/]+$/.test(repository) || said === '') {
         throw new LockfileError(
           `line ${number} is no "ORG/REPOSITORY<TAB>path"; write the list again with \`larder missing\``,
         );
+      }
+      // A client may have asked for anything; that is no reason to go without all the rest.
+      if (!/^[!-~]+$/.test(path) || !/^[ -~]*$/.test(accept ?? '')) {
+        findings.skip(
+          `${repository} ${path}`,
+          'no client could ask for that again as it stands there',
+          `line ${number}`,
+        );
+        continue;
       }
       findings.request({ repository, path, ...(accept ? { accept } : {}) }, `line ${number}`);
     }

@@ -69,9 +69,8 @@ export function wantPackageUrl(findings: Findings, text: string, besides: Beside
   try {
     if (text.length > 4096) throw new Error('longer than 4096 characters');
     purl = PackageURL.fromString(text);
-  } catch (cause) {
+  } catch {
     findings.skip(text, 'that is no package URL', besides.at);
-    void cause;
     return;
   }
   const { type, name, version: said } = purl;

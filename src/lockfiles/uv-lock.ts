@@ -21,7 +21,7 @@ export const uvLock: Kind = {
   looksLike: (contents) => /^source = \{ (?:registry|virtual|editable) = "/m.test(textOf(contents)),
   read: (contents, findings) => {
     const toml = tomlOf(contents);
-    if (toml.version !== 1 && toml.version !== 1n)
+    if (toml.version !== 1)
       throw new LockfileError('its version is not 1; let a current uv write it again (`uv lock`)');
     for (const one of objectsField(toml, 'package', 'the file')) {
       const name = neededText(one, 'name', 'a package');
