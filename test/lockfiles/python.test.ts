@@ -40,6 +40,11 @@ six===1.17.0 --hash=md5:${'ab'.repeat(16)} --hash=sha512:${'cd'.repeat(64)}
     expect(found.notes.join()).toContain('3 of 3 requirements have no hash');
   });
 
+  it('may have comments in the middle of a requirement', () => {
+    const text = `a==1.0\\\n# why\nb==2.0 \\\n  # via a\nc==3.0 # --hash=sha256:${sha256}\n`;
+    expect(wantedIn(read('requirements.txt', text))).toEqual(['a 1.0', 'b 2.0', 'c 3.0']);
+  });
+
   it('may be UTF-16, as PowerShell writes it', () => {
     const found = readLockfile('requirements.txt', Buffer.from('\ufeffsix==1.17.0\r\n', 'utf16le'));
     expect(wantedIn(found)).toEqual(['six 1.17.0']);
