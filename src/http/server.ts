@@ -530,6 +530,7 @@ function answerHot(
   if (req.method !== 'GET' || headers.range !== undefined || !isAnonymous(headers.authorization)) return false;
   if (
     headers.via !== undefined ||
+    headers['x-larder-refresh'] !== undefined ||
     headers['if-modified-since'] !== undefined ||
     headers['if-unmodified-since'] !== undefined ||
     headers['content-length'] !== undefined

@@ -55,6 +55,7 @@ const notHere = new Set([
   'upgrade',
   'via',
   'x-request-id',
+  'x-larder-refresh',
 ]);
 
 /** `undefined`: not for here. Strict on purpose: what two parsers could read differently is left to Node's. */

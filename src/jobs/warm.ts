@@ -159,7 +159,10 @@ export async function warm(tasks: readonly WarmTask[], options: WarmOptions): Pr
     try {
       for (const next of [...read.next(result.body)]) use(state, next);
     } catch (error) {
-      if (!optional) state.failures.push({ path: step.path, why: messageOf(error) });
+      // A stored page may be older than the lockfile: it is looked at once more as it is now.
+      if (!result.isNew && !options.onlyStored && step.headers?.[refresh] === undefined) {
+        use(state, { ...step, read, headers: { ...step.headers, [refresh]: '1' }, optional });
+      } else if (!optional) state.failures.push({ path: step.path, why: messageOf(error) });
     }
   }
 
@@ -254,6 +257,9 @@ async function perform(job: Job, options: WarmOptions, line: Line): Promise<Resu
     return why === undefined ? { ok: true, isNew, bytes, body } : { ok: false, why };
   }
 }
+
+/** Asks for the newest there is; heard only of who asks in the background. */
+const refresh = 'x-larder-refresh';
 
 const queryFor = (path: string, query: string | undefined): string =>
   query === undefined ? '' : `${path.includes('?') ? '&' : '?'}${query}`;

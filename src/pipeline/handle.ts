@@ -403,9 +403,12 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
 }
 
 /** What whoever asks may say about how upstream is asked for it, if at all. */
-function wishesOf({ headers }: Request): Pick<Asking, 'priority' | 'offline'> {
+function wishesOf({ headers }: Request): Pick<Asking, 'priority' | 'offline' | 'fresh'> {
+  const isBackground = headers['x-larder-priority']?.trim().toLowerCase() === 'background';
   return {
-    ...(headers['x-larder-priority']?.trim().toLowerCase() === 'background' ? { priority: 'background' } : {}),
+    ...(isBackground ? { priority: 'background' } : {}),
+    // Behind all clients, so that nobody hurries upstream with it.
+    ...(isBackground && headers['x-larder-refresh'] !== undefined ? { fresh: 'revalidate' } : {}),
     ...(wantsOnlyStored(headers['cache-control']) ? { offline: true } : {}),
   };
 }

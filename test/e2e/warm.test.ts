@@ -4,6 +4,7 @@ import type { Digest } from '../../src/core/digest.ts';
 import { hashOf } from '../support/bytes.ts';
 import type { Descriptor } from '../support/fake-oci.ts';
 import { mediaTypes } from '../support/fake-oci.ts';
+import { ask } from '../support/http.ts';
 import { mavenScene } from '../support/maven-scene.ts';
 import { nugetScene } from '../support/nuget-scene.ts';
 import { ociScene } from '../support/oci-scene.ts';
@@ -209,6 +210,22 @@ describe('Python packages', () => {
       'simple/other/: the page has no file of other 7',
       'simple/other/: the page of other has no other-2.0.zip',
     ]);
+  });
+});
+
+describe('a page that is older than the lockfile', () => {
+  it('is looked at once more, although it counts as fresh', async () => {
+    const { index, larder } = await pypiScene({ source: { ttl: '1h' } });
+    index.publish({ name: 'lib', version: '1.0', kinds: ['wheel'] });
+    const place = { base: `${larder.url}/public/pypi`, format: 'pypi' };
+    expect(outcomesOf(await warmUp(place, [{ name: 'lib', version: '1.0' }]))).toEqual(['got']);
+    const [next] = index.publish({ name: 'lib', version: '1.1', kinds: ['wheel'] });
+    const wants: Want[] = [{ name: 'lib', version: '1.1', digests: [`sha256:${next?.sha256}`] }];
+    expect(outcomesOf(await warmUp(place, wants))).toEqual(['got']);
+    // A client that is in a hurry can't have it so.
+    const before = index.log().length;
+    await ask(`${place.base}/simple/lib/`, { headers: { 'x-larder-refresh': '1' } });
+    expect(index.log().length).toBe(before);
   });
 });
 
