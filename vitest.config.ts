@@ -14,6 +14,8 @@ export default defineConfig({
           exclude: ['test/**/*.slow.test.ts', 'test/clients/**'],
           testTimeout: 20_000,
           hookTimeout: 30_000,
+          // Much of it waits for sockets, disks and time limits; by default a machine with two cores would run one file at a time.
+          maxWorkers: 3,
         },
       },
       {
@@ -24,7 +26,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // Most of it is waiting for one program at a time.
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       {
