@@ -23,6 +23,7 @@ export default defineConfig({
           name: 'clients',
           retry,
           include: ['test/clients/**/*.test.ts'],
+          exclude: ['test/**/*.slow.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // Most of it is waiting for one program at a time.
