@@ -27,7 +27,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // Most of it is waiting for one program at a time.
-          maxWorkers: 3,
+          maxWorkers: 2,
         },
       },
       {
