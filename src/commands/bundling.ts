@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { ChosenSource } from '../bundles/choice.ts';
 import { type PublicKey, readPublicKey, readSecretKey, type SecretKey } from '../bundles/keys.ts';
 import type { NamedUpstream } from '../bundles/records.ts';
-import type { Config, UpstreamConfig } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
 import type { StoreOptions } from '../store/store.ts';
-import { identityOf, splitUrl } from '../upstream/credentials.ts';
+import { homeOf } from '../upstream/credentials.ts';
 import { version } from '../version.ts';
 import { UsageError } from './command.ts';
 
@@ -14,14 +14,11 @@ export const tool = { name: 'larder', version } as const;
 
 export const storeOf = (config: Config): StoreOptions => ({ ...config.storage, index: config.index });
 
-/** As `upstream/client.ts` names them. */
-function identity({ url, auth }: UpstreamConfig): string {
-  const split = splitUrl(url);
-  return identityOf(split.url.href.replace(/\/+$/, ''), auth ?? split.auth);
-}
-
 export function namedUpstreams(config: Config): NamedUpstream[] {
-  return Object.values(config.upstreams).map((upstream) => ({ name: upstream.name, identity: identity(upstream) }));
+  return Object.values(config.upstreams).map((upstream) => ({
+    name: upstream.name,
+    identity: homeOf(upstream).identity,
+  }));
 }
 
 /** `org/name` of every repository that packages are published in. */

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { publish } from '../core/events.ts';
 import type { Body } from './body.ts';
 import type { BreakerSettings } from './breaker.ts';
-import { type Credentials, identityOf, splitUrl } from './credentials.ts';
+import { type Credentials, homeOf } from './credentials.ts';
 import { type Call, createExchange } from './exchange.ts';
 import { createGuard } from './guard.ts';
 import { createLanes, type Lanes } from './lanes.ts';
@@ -124,10 +124,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
 
 function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses, tokens }: Shared): Upstream {
   const { name } = settings;
-  const { url: home, auth: authInUrl } = splitUrl(settings.url);
-  const auth = settings.auth ?? authInUrl;
-  const base = home.href.replace(/\/+$/, '');
-  const identity = identityOf(base, auth);
+  const { home, base, auth, identity } = homeOf(settings);
   const random = options.random ?? Math.random;
   const guard = createGuard({ name, home, hosts: settings.hosts, onlyHosts: settings.onlyHosts });
   const exchange = createExchange({ name, via: options.via, userAgent: options.userAgent });

@@ -24,3 +24,20 @@ export function splitUrl(text: string): { readonly url: URL; readonly auth?: Cre
   url.password = '';
   return { url, auth };
 }
+
+/**
+ * Where an upstream is and who we are there, from its settings: credentials of their own go before those in the address. What
+ * is stored is kept under `identity`, so whoever looks for it has to come to the same one.
+ */
+export function homeOf(settings: { readonly url: string; readonly auth?: Credentials | undefined }): {
+  readonly home: URL;
+  /** Without trailing slash. */
+  readonly base: string;
+  readonly auth: Credentials | undefined;
+  readonly identity: string;
+} {
+  const { url: home, auth: inUrl } = splitUrl(settings.url);
+  const auth = settings.auth ?? inUrl;
+  const base = home.href.replace(/\/+$/, '');
+  return { home, base, auth, identity: identityOf(base, auth) };
+}

@@ -1,12 +1,13 @@
 /** Sends what is published at an upstream: once, with the upstream's own credentials, and never along a redirect. */
 import { Problem } from '../core/problem.ts';
+import { authorizationOf, type Credentials } from './credentials.ts';
 import type { PlainFetch } from './plain-fetch.ts';
 
 export interface ReleaseTarget {
   readonly name: string;
   readonly url: string;
   readonly format?: string;
-  readonly auth?: { readonly bearer: string } | { readonly username: string; readonly password: string };
+  readonly auth?: Credentials;
 }
 
 /** Longest time for sending all of it and for the answer. */
@@ -32,14 +33,10 @@ export async function sendRelease(
       `Nothing can be published at "${name}" without credentials: write them under auth of this upstream.`,
     );
   }
-  const authorization =
-    'bearer' in auth
-      ? `Bearer ${auth.bearer}`
-      : `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
   try {
     const reply = await plain.fetch(url, {
       method,
-      headers: { ...headers, authorization },
+      headers: { ...headers, authorization: authorizationOf(auth) },
       body: ReadableStream.from(body) as never,
       duplex: 'half',
       timeoutMs: sendingMs,
