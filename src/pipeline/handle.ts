@@ -180,13 +180,19 @@ function keepWhile(
 function cachingFor(
   { sources }: Repository,
   identity: Identity,
-  { headers }: Answer,
+  { headers, outcome }: Answer,
 ): Readonly<Record<string, string>> {
   const differs = sources.some(({ filters }) => filters);
   if (!differs && identity.kind === 'anonymous') return {};
   const caching = headers['cache-control'];
   const vary = headers.vary === undefined ? 'authorization' : `${headers.vary}, authorization`;
-  if (identity.kind === 'anonymous' || caching === undefined || caching === 'no-store') return { vary };
+  if (caching === undefined || caching === 'no-store') return { vary };
+  if (identity.kind === 'anonymous') {
+    // What everybody may read today may be for some only tomorrow: shared caches are to ask each time.
+    return outcome === 'hosted' && caching.includes('immutable')
+      ? { vary, 'cache-control': 'public, no-cache' }
+      : { vary };
+  }
   return { vary, 'cache-control': `private, ${caching.replace(/^public, /, '')}` };
 }
 

@@ -215,6 +215,9 @@ describe('the administration API', () => {
       packages: ['packages:tools/b.txt'],
     });
     expect([await readAs(rita), await readAs('')]).toEqual([200, 200]);
+    // Who may read it can change again, which no shared cache would hear of.
+    const open = await ask(`${server.url}/tools/b.txt`);
+    expect([open.headers['cache-control'], open.headers.vary]).toEqual(['public, no-cache', 'authorization']);
     await good('projects.delete', adam, '/orgs/acme/projects/secret');
     expect([await readAs(rita), await readAs('')]).toEqual([200, 401]);
   });
