@@ -1,24 +1,25 @@
-/** The HTTP server: request id, limits, hot answers, control plane, then the pipeline; one place where a problem becomes a response. */
+/** The HTTP server: request id, limits, hot answers, control plane, then the pipeline. */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import http2 from 'node:http2';
 import type net from 'node:net';
 import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
-import { isAnonymous } from '../access/identify.ts';
-import { type Outcome, publish } from '../core/events.ts';
-import type { ProblemFacts } from '../core/problem.ts';
-import { Problem, problems, toProblem } from '../core/problem.ts';
-import type { Repository } from '../core/repository.ts';
-import type { FoundArtifact } from '../core/source.ts';
-import type { Answer } from '../pipeline/answer.ts';
-import { type HandleContext, type Handled, handle } from '../pipeline/handle.ts';
-import { type Base, createBase } from './base.ts';
+import { publish } from '../core/events.ts';
+import { toProblem } from '../core/problem.ts';
+import { type HandleContext, handle } from '../pipeline/handle.ts';
+import { createBase } from './base.ts';
 import { readBody, streamBody } from './body.ts';
+import { closeGently, endWithConnection, Running } from './closing.ts';
 import { codingFor } from './coding.ts';
-import { type HotAnswer, HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
-import { requestIdOf } from './request-id.ts';
+import { type Course, newCourse, publishRequest } from './course.ts';
+import { noSuchAddress, refuseExcess } from './excess.ts';
+import { factsOf, flat, single, split } from './facts.ts';
+import { HotAnswers, type HotQuestion } from './hot.ts';
+import { answerHot, keepIfHot } from './keep-hot.ts';
+import { answerMalformed } from './malformed.ts';
+import { answerProblem } from './problems.ts';
 import { type Addresses, recordedIn, resolve, withoutPrefix } from './resolve.ts';
-import { headersOf, packageHeaders, release, respond, type Tally } from './respond.ts';
+import { release, respond } from './respond.ts';
 import { type StatusOptions, statusRoutes } from './status.ts';
 import { createWire } from './wire.ts';
 
@@ -65,18 +66,6 @@ export interface HttpServer {
   forget(): void;
   /** No new connections; running answers may end within the deadline, what is left is cut. */
   close(deadlineMs: number): Promise<void>;
-}
-
-/** What is known about a request so far, for the access line whatever happens to it. */
-interface Course {
-  readonly id: string;
-  readonly startedAt: number;
-  readonly tally: Tally;
-  remote: string;
-  repository: Repository | undefined;
-  route: string;
-  outcome: Outcome | '-';
-  error: unknown;
 }
 
 export function createServer(options: ServerOptions): HttpServer {
@@ -154,71 +143,8 @@ export function createServer(options: ServerOptions): HttpServer {
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
     },
     forget: () => hot.clear(),
-    close: (deadlineMs) => closeGently(front, plain, open, app, deadlineMs),
+    close: (deadlineMs) => closeGently(front, plain, open, app.running, deadlineMs),
   };
-}
-
-/** Responses of a connection that are not out yet. */
-const unanswered = new WeakMap<net.Socket, Set<ServerResponse>>();
-
-/**
- * Node tells only the response whose turn it is that its connection broke. Those pipelined behind it would wait for ever,
- * and with them the files they have open.
- */
-function endWithConnection(socket: net.Socket, res: ServerResponse): void {
-  let waiting = unanswered.get(socket);
-  if (!waiting) {
-    const all = new Set<ServerResponse>();
-    waiting = all;
-    unanswered.set(socket, all);
-    socket.once('close', () => {
-      for (const one of all) {
-        if (one.socket) continue;
-        one.destroy();
-        one.emit('close');
-      }
-    });
-  }
-  const mine = waiting;
-  mine.add(res);
-  res.once('close', () => mine.delete(res));
-}
-
-/** Idle connections go at once; busy ones when their answer is out or the deadline is over. */
-async function closeGently(
-  front: net.Server,
-  plain: http.Server,
-  open: ReadonlySet<net.Socket>,
-  app: Koa & { readonly running: Running },
-  deadlineMs: number,
-): Promise<void> {
-  const closed = new Promise<void>((done) => front.close(() => done()));
-  plain.close();
-  const deadline = performance.now() + deadlineMs;
-  plain.closeIdleConnections();
-  while (app.running.count > 0 && performance.now() < deadline) {
-    await Promise.race([app.running.changed(), new Promise((done) => setTimeout(done, 100).unref())]);
-  }
-  for (const socket of open) {
-    if (socket.writableLength === 0 || performance.now() >= deadline) socket.destroy();
-    else socket.destroySoon();
-  }
-  await closed;
-}
-
-/** How many requests are between their first and their last byte. */
-class Running {
-  count = 0;
-  #waiting: (() => void)[] = [];
-
-  changed(): Promise<void> {
-    return new Promise((done) => this.#waiting.push(done));
-  }
-
-  add(change: 1 | -1): void {
-    this.count += change;
-    if (change === -1) for (const done of this.#waiting.splice(0)) done();
-  }
 }
 
 function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<typeof createBase>, prefix: string) {
@@ -232,16 +158,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   });
 
   const observe: Middleware = async (ctx, next) => {
-    const course: Course = {
-      id: requestIdOf(ctx.req.headers['x-request-id']),
-      startedAt: performance.now(),
-      tally: { bytesSent: 0, firstByteAt: undefined },
-      remote: ctx.req.socket.remoteAddress ?? '',
-      repository: undefined,
-      route: '-',
-      outcome: '-',
-      error: undefined,
-    };
+    const course = newCourse(ctx.req);
     ctx.state.course = course;
     running.add(1);
     ctx.res.once('close', () => {
@@ -315,7 +232,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     course.outcome = handled.answer.outcome;
     if (ctx.res.destroyed) return release(handled.answer);
     const question: HotQuestion = { base, url: ctx.req.url ?? '/', accept: single(ctx.req.headers.accept), coding };
-    const answer = await keepIfHot(options, hot, repository, handled, question, ctx.method);
+    const answer = await keepIfHot(options.now, hot, repository, handled, question, ctx.method);
     await respond({ req: ctx.req, res: ctx.res, tally: course.tally, requestId: course.id, now: options.now }, answer);
   };
 
@@ -332,290 +249,3 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
 }
 
 const clientLeft = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED']);
-
-function split(url: string): [string, string] {
-  const mark = url.indexOf('?');
-  return mark === -1 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)];
-}
-
-const single = (value: string | string[] | undefined): string | undefined =>
-  Array.isArray(value) ? value.join(', ') : value;
-
-function flat(headers: IncomingMessage['headers']): Record<string, string | undefined> {
-  const plain: Record<string, string | undefined> = {};
-  for (const name in headers) plain[name] = single(headers[name]);
-  return plain;
-}
-
-function factsOf(req: IncomingMessage) {
-  const socket = req.socket as net.Socket & { readonly encrypted?: boolean };
-  return { encrypted: socket.encrypted === true, remoteAddress: socket.remoteAddress ?? '', headers: req.headers };
-}
-
-/** Said before anything is spent on the request. */
-function refuseExcess(ctx: Context, { limits, via }: ServerOptions): void {
-  if ((ctx.req.url ?? '').length > limits.urlBytes) {
-    throw new Problem('uri_too_long', `The address is longer than the ${limits.urlBytes} bytes allowed here.`);
-  }
-  if (!(ctx.req.url ?? '').startsWith('/')) {
-    throw new Problem(
-      'bad_request',
-      'Larder is not a forward proxy: set it as the registry of your client, not as its HTTP proxy.',
-    );
-  }
-  const hosts = ctx.req.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length > 1) {
-    throw new Problem('bad_request', 'The request has more than one Host header (RFC 9112, 3.2).', {
-      headers: { connection: 'close' },
-    });
-  }
-  if (single(ctx.req.headers.via)?.includes(via)) {
-    throw new Problem(
-      'loop',
-      'This request has come in a loop: an upstream of this server points back to it. Correct the address of that upstream in the configuration.',
-    );
-  }
-}
-
-const noSuchAddress = (path: string): Problem =>
-  new Problem(
-    'not_found',
-    `There is nothing at ${path.slice(0, 200)}. Repositories are at /{organisation}/{repository}/.`,
-  );
-
-/** In the dialect of the format, or as JSON outside of repositories. After the first byte there is only the end of the connection. */
-function answerProblem(ctx: Context, course: Course, problem: Problem): void {
-  const { res, req } = ctx;
-  if (course.outcome === '-' || problem.status !== 416) course.outcome = outcomeOf(problem);
-  ctx.respond = false;
-  if (res.headersSent || res.destroyed) {
-    res.destroy();
-    return;
-  }
-  const retry = problem.retryAfterSeconds ?? (problems[problem.code].retry && problem.status >= 500 ? 5 : undefined);
-  const facts: ProblemFacts = {
-    status: problem.status,
-    code: problem.code,
-    message: problem.message,
-    ...(course.route === '-' ? {} : { route: course.route }),
-    ...(retry === undefined ? {} : { retryAfterSeconds: retry }),
-    ...(problem.detail === undefined ? {} : { detail: problem.detail }),
-  };
-  const body = course.repository?.format.problem(facts);
-  const bytes = body?.bytes ?? Buffer.from(`${JSON.stringify({ error: problem.message, code: problem.code })}\n`);
-  const headers: Record<string, string> = {
-    'content-type': 'application/json',
-    ...packageHeaders,
-    ...course.repository?.format.headers,
-    ...body?.headers,
-    ...problem.headers,
-    'cache-control': 'no-store',
-    'content-length': String(bytes.byteLength),
-    'x-request-id': course.id,
-  };
-  if (retry !== undefined) headers['retry-after'] = String(retry);
-  if (course.outcome === 'negative' || course.outcome === 'offline') headers['x-larder-cache'] = course.outcome;
-  if (body?.reason !== undefined && req.httpVersionMajor === 1) res.statusMessage = reasonPhrase(body.reason);
-  res.writeHead(body?.status ?? problem.status, headers);
-  course.tally.firstByteAt = performance.now();
-  if (req.method === 'HEAD') res.end();
-  else {
-    course.tally.bytesSent += bytes.byteLength;
-    res.end(bytes);
-  }
-  if (!req.complete && req.httpVersionMajor === 1) readOut(req);
-}
-
-/** Of a body that nobody wants. */
-const unwantedBytes = 64 * 1024 * 1024;
-const unwantedMs = 15_000;
-
-/**
- * A client that is still sending reads no answer, and none at all once the connection is closed before it is done: what is
- * left of the body is read and thrown away, for a while.
- */
-function readOut(req: IncomingMessage): void {
-  const { socket } = req;
-  const from = socket.bytesRead;
-  const until = performance.now() + unwantedMs;
-  const timer = setInterval(() => {
-    if (req.complete || socket.destroyed) clearInterval(timer);
-    else if (socket.bytesRead - from > unwantedBytes || performance.now() > until) socket.destroy();
-  }, 250);
-  timer.unref();
-  req.resume();
-}
-
-/** RFC 9112, 4: one line; what is not ASCII has no agreed meaning there. */
-function reasonPhrase(text: string): string {
-  return text.replace(/[^ -~]+/g, ' ').slice(0, 400);
-}
-
-function outcomeOf({ code }: Problem): Outcome {
-  if (code === 'not_found') return 'negative';
-  if (code === 'offline' || code === 'not_stored') return 'offline';
-  return code === 'refused' || code === 'forbidden' || code === 'unauthorized' ? 'refused' : 'error';
-}
-
-/** Small stored answers are taken into memory on the way out, so that the next request for them finds them ready. */
-async function keepIfHot(
-  options: ServerOptions,
-  hot: HotAnswers,
-  repository: Repository,
-  handled: Handled,
-  question: HotQuestion,
-  method: string,
-): Promise<Answer> {
-  const { answer } = handled;
-  if (method !== 'GET' || !handled.repeatable || answer.status !== 200) return answer;
-  if (answer.keepUntil === undefined || answer.keepUntil <= options.now()) return answer;
-  const ready = await inMemory(answer);
-  if (ready.body.kind !== 'bytes' || ready.body.bytes.byteLength > largestHotBytes) return ready;
-  const repeated: Answer = { ...ready, outcome: answer.outcome === 'offline' ? 'offline' : 'hit' };
-  const headers = headersOf(repeated, options.now());
-  delete headers.age;
-  if (ready.body.ranges) headers['accept-ranges'] = 'bytes';
-  headers['content-length'] = String(ready.body.bytes.byteLength);
-  hot.keep(question, {
-    headers,
-    body: ready.body.bytes,
-    etag: answer.etag,
-    until: answer.keepUntil,
-    repository: repository.id,
-    format: repository.format.id,
-    route: handled.route,
-    outcome: repeated.outcome,
-    keepWhile: answer.keepWhile,
-    touch: answer.touch,
-  });
-  return ready;
-}
-
-async function inMemory(answer: Answer): Promise<Answer> {
-  if (answer.body.kind !== 'artifact') return answer;
-  const { artifact } = answer.body;
-  if (!artifact.readInto || artifact.size === undefined || artifact.size > largestHotBytes) return answer;
-  return {
-    ...answer,
-    body: { kind: 'bytes', bytes: await readStored(artifact, artifact.readInto, artifact.size), ranges: true },
-  };
-}
-
-async function readStored(
-  artifact: FoundArtifact,
-  readInto: NonNullable<FoundArtifact['readInto']>,
-  size: number,
-): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(size);
-  try {
-    for (let at = 0; at < size; ) {
-      const read = await readInto(bytes.subarray(at), at);
-      if (read === 0) throw new Error(`Stored bytes end at ${at} of ${size}.`);
-      at += read;
-    }
-  } finally {
-    artifact.close();
-  }
-  return bytes;
-}
-
-/** What the wire does not take (another protocol, a connection handed over, a few more headers) may still be hot. */
-function answerHot(
-  req: IncomingMessage,
-  res: ServerResponse,
-  hot: HotAnswers,
-  baseOf: (facts: ReturnType<typeof factsOf>) => Base,
-): boolean {
-  const { headers } = req;
-  if (req.method !== 'GET' || headers.range !== undefined || !isAnonymous(headers.authorization)) return false;
-  if (
-    headers.via !== undefined ||
-    headers['x-larder-refresh'] !== undefined ||
-    headers['if-modified-since'] !== undefined ||
-    headers['if-unmodified-since'] !== undefined ||
-    headers['content-length'] !== undefined
-  )
-    return false;
-  if (headers['transfer-encoding'] !== undefined) return false;
-  let facts: Base;
-  try {
-    facts = baseOf(factsOf(req));
-  } catch {
-    return false;
-  }
-  const url = req.url ?? '/';
-  const answer: HotAnswer | undefined = hot.find({
-    base: facts.base,
-    url,
-    accept: headers.accept,
-    coding: codingFor(single(headers['accept-encoding'])),
-  });
-  if (!answer) return false;
-  const startedAt = performance.now();
-  const id = requestIdOf(headers['x-request-id']);
-  const unmodified = isUnmodified(answer, headers['if-none-match']);
-  res.writeHead(unmodified ? 304 : 200, {
-    ...(unmodified ? answer.unmodifiedHeaders : answer.headers),
-    'x-request-id': id,
-  });
-  res.end(unmodified ? undefined : answer.body);
-  publishHit(answer, {
-    id,
-    method: 'GET',
-    url,
-    remote: facts.remote,
-    userAgent: headers['user-agent'] ?? '',
-    startedAt,
-    status: unmodified ? 304 : 200,
-    bytesSent: unmodified ? 0 : answer.body.byteLength,
-  });
-  return true;
-}
-
-function publishRequest(req: IncomingMessage, res: ServerResponse, course: Course): void {
-  const { tally, repository } = course;
-  publish('request', {
-    id: course.id,
-    method: req.method ?? '-',
-    url: req.url ?? '-',
-    status: res.statusCode,
-    repository: repository?.id ?? '-',
-    format: repository?.format.id ?? '-',
-    route: course.route,
-    outcome: course.outcome,
-    bytesSent: tally.bytesSent,
-    durationMs: performance.now() - course.startedAt,
-    ...(tally.firstByteAt === undefined ? {} : { firstByteMs: tally.firstByteAt - course.startedAt }),
-    remote: course.remote,
-    userAgent: single(req.headers['user-agent']) ?? '',
-    ...(res.writableFinished ? {} : { aborted: true }),
-    ...(course.error === undefined ? {} : { error: course.error }),
-  });
-}
-
-/** What does not parse as HTTP never becomes a request: a short answer after those that are due, and the connection ends. */
-function answerMalformed(error: NodeJS.ErrnoException, socket: net.Socket, last: ServerResponse | undefined): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  // Unless it is the very request being answered whose body does not come.
-  if (last?.req.complete && !last.writableFinished && !last.destroyed) {
-    last.once('close', () => socket.destroySoon());
-    return;
-  }
-  const status =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? '431 Request Header Fields Too Large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? '408 Request Timeout'
-        : '400 Bad Request';
-  const text = JSON.stringify({ error: `${status.slice(4)}: ${error.code ?? 'malformed'}` });
-  const headers = Object.entries({
-    'content-type': 'application/json',
-    ...packageHeaders,
-    'content-length': String(text.length),
-    connection: 'close',
-  }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('')}\r\n${text}`);
-}
