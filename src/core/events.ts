@@ -19,9 +19,23 @@ export type Outcome =
   | 'error';
 
 export interface Events {
+  /** A request has come whose answer is not lying ready. */
+  'request.start': {
+    id: string;
+    /** Which one it is; ids may be chosen by clients, this is not. */
+    serial: number;
+    method: string;
+    /** As the client sent it (W3C Trace Context), unchecked. */
+    traceparent?: string;
+    tracestate?: string;
+  };
+  /** What `request` tells, just before it: whoever adds to it is through when the others hear of it. */
+  'request.over': Events['request'];
   /** One per request, after its last byte left or its connection broke. */
   request: {
     id: string;
+    /** Of its `request.start`, if there was one. */
+    serial?: number;
     method: string;
     /** Path and query as the client sent them, without credentials. */
     url: string;
@@ -37,12 +51,40 @@ export interface Events {
     firstByteMs?: number;
     remote: string;
     userAgent: string;
+    /** As the client sent it (W3C Trace Context), unchecked. */
+    traceparent?: string;
+    tracestate?: string;
+    /** Id of the trace it is part of; written by whoever traces. */
+    trace?: string;
+    /** Kind of whoever asked a repository, or that what they showed does not count; absent: they are nobody that is known. */
+    who?: 'user' | 'service' | 'ci' | 'rejected';
     /** The client left, or the answer was cut because it proved wrong. */
     aborted?: boolean;
     error?: unknown;
   };
+  /** One exchange with an upstream begins: it has its turn. */
+  'upstream.request': {
+    /** Which one it is, for what is told of it later. */
+    exchange: number;
+    upstream: string;
+    origin: string;
+    /** Without the query. */
+    path: string;
+    method: string;
+    requestId?: string;
+    /** How often the same was sent before: retries, redirects. */
+    resends: number;
+    /** In the queue. */
+    waitedMs: number;
+    /** Headers to be added: what it may be told of the trace it is part of. */
+    tell: 'nothing' | 'traceparent' | 'all';
+    add: (name: 'traceparent' | 'tracestate', value: string) => void;
+  };
+  /** Its body is through, or there is none. */
+  'upstream.end': { exchange: number };
   /** One exchange with an upstream, after its headers or its failure. */
   'upstream.response': {
+    exchange: number;
     upstream: string;
     origin: string;
     method: string;
@@ -51,6 +93,7 @@ export interface Events {
     requestId?: string;
   };
   'upstream.failure': {
+    exchange: number;
     upstream: string;
     origin: string;
     method: string;
@@ -59,12 +102,29 @@ export interface Events {
     requestId?: string;
   };
   'upstream.bytes': { upstream: string; bytes: number };
-  'upstream.retry': { upstream: string; attempt: number; waitMs: number };
-  'upstream.queue': { upstream: string; waiting: number; running: number };
+  'upstream.retry': { upstream: string; attempt: number; waitMs: number; requestId?: string };
+  'upstream.queue': {
+    upstream: string;
+    waiting: number;
+    running: number;
+    /** Who began the request that made the difference; absent: nobody in particular. */
+    org?: string;
+    /** The same for this organisation alone. */
+    own: { waiting: number; running: number };
+  };
+  /** More requests were waiting than its share of the room allows. */
+  'upstream.turned-away': { upstream: string; org?: string };
   'upstream.quota': { upstream: string; limit?: number; remaining?: number };
   breaker: { origin: string; state: 'closed' | 'open' | 'half-open' };
-  'download.start': { url: string };
-  'download.end': { url: string; bytes: number; outcome: 'stored' | 'passed' | 'failed' | 'abandoned' };
+  'download.start': { download: number; url: string; requestId?: string };
+  'download.end': {
+    download: number;
+    url: string;
+    bytes: number;
+    outcome: 'stored' | 'passed' | 'failed' | 'abandoned';
+  };
+  /** A further request waits for a download that is under way. */
+  'download.join': { download: number; requestId: string };
   'download.reader': { change: 1 | -1; joined: boolean };
   'download.resume': { url: string; offset: number };
   /** Upstream sent bytes that do not agree with what was promised. Nothing of them was stored. */
@@ -73,7 +133,14 @@ export interface Events {
   'document.invalid': { url: string; reason: string };
   /** A document now names another digest for bytes kept as immutable; the first bytes stay. */
   contradiction: { repository: string; path: string; kept: string; told: string };
-  'document.derived': { format: string; type: string; durationMs: number; where: 'inline' | 'worker'; bytes: number };
+  'document.derived': {
+    format: string;
+    type: string;
+    durationMs: number;
+    where: 'inline' | 'worker';
+    bytes: number;
+    requestId?: string;
+  };
   /** Somebody asked for something that is not stored, where nobody may be asked. */
   'offline.miss': {
     /** `org/name`. */
@@ -108,13 +175,37 @@ export interface Events {
     /** That were added. */
     bytes: number;
   };
+  /** Somebody showed who they are, other than with a request to a repository; or a CI job showed its ID token for one of ours. */
+  'sign-in': {
+    how: 'password' | 'issuer' | 'client' | 'exchange';
+    /** `failed`: an issuer could not be asked, or something broke here. */
+    outcome: 'done' | 'refused' | 'failed';
+  };
   /** Somebody was refused a version that policy holds back. */
   'policy.block': { repository: string; name: string; version: string; rule: string; reason: string };
   'store.size': { bytes: number; entries: number };
-  'store.evicted': { digest: string; bytes: number };
+  /** `idleMs`: how long nobody had used it. */
+  'store.evicted': { digest: string; bytes: number; idleMs: number };
+  /** Looked at now and then. */
+  'store.disk': { freeBytes: number; sizeBytes: number };
+  /** What lies beside what is stored: `trash` until its time is over, `quarantine` until somebody looks at it, the rest until it is done. */
+  'store.beside': { place: 'trash' | 'quarantine' | 'staging' | 'uploads'; bytes: number; objects: number };
+  /** What the last run of `gc` that was to delete something did, here or in another process. */
+  'store.collected': {
+    /** Milliseconds since 1970. */
+    at: number;
+    trashed: number;
+    trashedBytes: number;
+    deleted: number;
+    freedBytes: number;
+  };
   /** The disk or the budget refuses new bytes; answers are streamed unstored until it clears. */
   'store.full': { full: boolean; reason: string };
   'store.damaged': { digest: string; reason: string };
+  /** Spans that nobody will see: the queue was full, or the collector did not take them. */
+  'trace.dropped': { spans: number };
+  /** The configuration was read again; refused: it has mistakes, or could not be put to use. */
+  'config.reload': { outcome: 'done' | 'refused' };
   /** Something in the background failed that no request waits for. */
   fault: { where: string; error: unknown };
 }
@@ -135,6 +226,12 @@ function channelOf(name: EventName): Channel {
 export function publish<N extends EventName>(name: N, event: Events[N]): void {
   const to = channelOf(name);
   if (to.hasSubscribers) to.publish(event);
+}
+
+/** A request is over: whoever adds to what is told of it hears of it first. */
+export function publishOver(request: Events['request']): void {
+  publish('request.over', request);
+  publish('request', request);
 }
 
 /** Returns the function that ends the subscription. */

@@ -225,8 +225,13 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
           }),
         stream: (limitBytes) => streamBody(ctx.req, ctx.res, { limitBytes, idleMs: options.limits.requestTimeoutMs }),
       },
-      (route) => {
-        course.route = route;
+      {
+        identity: (identity) => {
+          course.identity = identity;
+        },
+        route: (route) => {
+          course.route = route;
+        },
       },
     );
     course.outcome = handled.answer.outcome;

@@ -74,8 +74,11 @@ interface Matched {
   readonly call: Call;
 }
 
-/** Told as soon as it is known, so that a failure is counted under its route. */
-export type Noted = (route: string) => void;
+/** Told as soon as it is known, so that a failure is counted as whose and under which route it was. */
+export interface Noted {
+  readonly identity: (identity: Identity) => void;
+  readonly route: (id: string) => void;
+}
 
 export async function handle(
   context: HandleContext,
@@ -86,12 +89,13 @@ export async function handle(
   const { access } = context;
   await makeReady(context, repository);
   const identity = await identityOf(access, repository, request.headers, request.remote);
+  noted.identity(identity);
   const matched = match(repository, request);
   if (!isForAnybody(matched, request, identity)) refuseStrangers(context, repository, identity, request);
   if (matched instanceof Problem) throw matched;
   const { route, intent, call } = matched;
   const inside = narrowed(repository, request.namespace);
-  noted(route.id);
+  noted.route(route.id);
   const about = aboutOf(intent);
   const { name } = about;
   if (intent.kind === 'change' || intent.kind === 'upload') hostingFor(context, repository);

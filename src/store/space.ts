@@ -269,13 +269,14 @@ export class Space {
   }
 
   #doom(victims: readonly string[]): void {
+    const now = this.#options.clock();
     for (const hex of victims) {
-      const size = this.sizeOf(hex) ?? 0;
+      const { sizeBytes: size = 0, usedAt = now } = this.#known.peek(hex) ?? {};
       this.#known.delete(hex);
       this.#usedBytes -= size;
       this.#doomed.set(hex, size);
       this.#doomedBytes += size;
-      publish('store.evicted', { digest: `sha256:${hex}`, bytes: size });
+      publish('store.evicted', { digest: `sha256:${hex}`, bytes: size, idleMs: Math.max(0, now - usedAt) });
       void this.#deletions.add(() => this.#delete(hex, size));
     }
     this.announce();

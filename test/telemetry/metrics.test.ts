@@ -151,7 +151,7 @@ it('tells about documents, the store and faults', async () => {
   publish('document.invalid', { url: 'https://a', reason: 'x' });
   publish('contradiction', { repository: 'public/npm', path: 'x', kept: 'a', told: 'b' });
   publish('store.size', { bytes: 123, entries: 4 });
-  publish('store.evicted', { digest: 'sha256:a', bytes: 6 });
+  publish('store.evicted', { digest: 'sha256:a', bytes: 6, idleMs: 7_200_000 });
   publish('store.full', { full: true, reason: 'disk' });
   publish('store.damaged', { digest: 'sha256:a', reason: 'short' });
   publish('fault', { where: 'storing some/package', error: new Error('x') });
