@@ -12,6 +12,7 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   serve: { summary: 'Start the server.', load: () => import('./serve.ts') },
   check: { summary: 'Check the configuration and say what would run.', load: () => import('./check.ts') },
+  health: { summary: 'Ask the server on this machine whether it answers.', load: () => import('./health.ts') },
   verify: { summary: 'Compare everything stored with its digests.', load: () => import('./verify.ts') },
   gc: { summary: 'Find stored bytes that nothing refers to.', load: () => import('./gc.ts') },
   token: { summary: 'Create, list and revoke tokens.', load: () => import('./token.ts') },

@@ -1,22 +1,16 @@
 /** Reads a configuration, checks it whole, and says everything that is wrong with it at once. */
 import { access, readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkFile } from './check-file.ts';
+import { configFile } from './file.ts';
 import { ConfigError, isWithin, type Mistake, type Path } from './mistakes.ts';
 import { resolveConfig } from './resolve.ts';
 import type { Config } from './schema.ts';
 import { type Environment, readSource, reasonOf } from './source.ts';
 
+export { configFile, defaultFile } from './file.ts';
 export { ConfigError, type Mistake } from './mistakes.ts';
-
-/** What runs when nobody says otherwise. */
-export const defaultFile: string = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
-
-/** The file that is meant: the one named, else LARDER_CONFIG, else the default. */
-export function configFile(file: string | undefined, environment: Environment): string {
-  return resolve(file || environment.LARDER_CONFIG || defaultFile);
-}
 
 /** Throws a `ConfigError` that holds every mistake. */
 export async function loadConfig(file: string | undefined, environment: Environment = process.env): Promise<Config> {

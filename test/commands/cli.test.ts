@@ -68,7 +68,8 @@ describe('help', () => {
   it('is printed when asked for, and names every command', async () => {
     const { code, out, err } = await command(['--help']);
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    for (const name of ['serve', 'check', 'verify', 'gc', 'setup']) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
+    for (const name of ['serve', 'check', 'health', 'verify', 'gc', 'setup'])
+      expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
   it('goes to standard error when nothing was asked for', async () => {
@@ -77,7 +78,7 @@ describe('help', () => {
     expect(err).toContain('Usage: larder COMMAND');
   });
 
-  it.each(['serve', 'check', 'verify', 'gc', 'setup'])('of %s', async (name) => {
+  it.each(['serve', 'check', 'health', 'verify', 'gc', 'setup'])('of %s', async (name) => {
     const { code, out } = await command([name, '--help']);
     expect(code).toBe(0);
     expect(out).toContain(`Usage: larder ${name}`);
