@@ -137,6 +137,10 @@ async function resolveServer(server: ConfigFile['server'], complain: Complain): 
     }
     return block === undefined ? [] : [block];
   });
+  const { handOff } = server;
+  if (handOff && server.trustedProxies.length === 0) {
+    complain(at('handOff'), 'needs `server.trustedProxies`: nobody else is told where files are');
+  }
   const cert = server.tls && (await pem(server.tls.cert, at('tls', 'cert'), /-----BEGIN CERTIFICATE-----/, complain));
   const key =
     server.tls && (await pem(server.tls.key, at('tls', 'key'), /-----BEGIN [A-Z ]*PRIVATE KEY-----/, complain));
@@ -145,6 +149,7 @@ async function resolveServer(server: ConfigFile['server'], complain: Complain): 
     listen: server.listen,
     ...(publicUrl !== undefined && { publicUrl }),
     trustedProxies,
+    ...(handOff && { handOff: { path: handOff.path, fromBytes: handOff.from } }),
     ...(cert !== undefined && key !== undefined && { tls: { cert, key } }),
     limits: {
       headerBytes: limits.headerBytes,

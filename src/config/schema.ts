@@ -35,6 +35,8 @@ export interface ServerConfig {
   readonly publicUrl?: string;
   /** CIDR blocks, IPv4 and IPv6. */
   readonly trustedProxies: readonly string[];
+  /** Large stored bytes are sent by the proxy in front. `path` begins and ends with a slash. */
+  readonly handOff?: { readonly path: string; readonly fromBytes: number };
   /** PEM text of both files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly limits: LimitsConfig;
@@ -361,6 +363,20 @@ const serverSchema = z.strictObject({
     .array(text('CIDR block'))
     .prefault([])
     .describe('Address blocks of proxies whose Forwarded and X-Forwarded-* headers are believed, such as 10.0.0.0/8.'),
+  handOff: z
+    .strictObject({
+      path: text('path')
+        .regex(/^\/(?:[\w.~-]+\/)+$/, {
+          error: 'is no location: write such as /larder-blobs/, with a slash at both ends',
+        })
+        .prefault('/larder-blobs/')
+        .describe('The internal location of the proxy at which it finds `blobs/v1` of `storage.path`.'),
+      from: size().prefault('1MiB').describe('Anything smaller is sent by Larder.'),
+    })
+    .optional()
+    .describe(
+      'Let a trusted proxy that offers it send large stored files itself (X-Accel-Redirect); see docs/proxies.md.',
+    ),
   tls: z
     .strictObject({
       cert: text('path').describe('File with the certificate and its chain, in PEM form.'),

@@ -60,6 +60,8 @@ export interface Events {
     who?: 'user' | 'service' | 'ci' | 'rejected';
     /** The client left, or the answer was cut because it proved wrong. */
     aborted?: boolean;
+    /** The proxy in front was given the name of the file and sends it (`given`), or could not and asked again (`returned`). */
+    handOff?: 'given' | 'returned';
     error?: unknown;
   };
   /** One exchange with an upstream begins: it has its turn. */

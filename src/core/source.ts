@@ -68,6 +68,11 @@ export interface FoundArtifact {
   readonly isCurrent?: () => boolean;
   /** Complete and on disk: positional reads into the caller's buffer, bytes read returned. */
   readonly readInto?: (buffer: Uint8Array, position: number) => Promise<number>;
+  /**
+   * Of complete ones: lets the web server in front read their file, and tells its name below the folder of all stored bytes. It stays
+   * there until `close`. `undefined`: not possible.
+   */
+  readonly share?: () => Promise<string | undefined>;
   /** Of bytes that are arriving: when they are verified and stored, or could not be. Nobody has to listen. */
   readonly landed?: Promise<unknown>;
   /** Tells the store that the bytes are in use although nobody opens them. */

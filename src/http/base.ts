@@ -106,6 +106,16 @@ function forwardedElements(header: string): Record<string, string>[] {
   return elements.filter((element) => Object.keys(element).length > 0);
 }
 
+/** Whether an address lies in one of the blocks. */
+export function createTrust(blocks: readonly string[]): (address: string) => boolean {
+  const list = blockList(blocks);
+  return (address) => {
+    const plain = plainAddress(address);
+    const family = isIP(plain);
+    return family !== 0 && list.check(plain, family === 6 ? 'ipv6' : 'ipv4');
+  };
+}
+
 function blockList(entries: readonly string[]): BlockList {
   const list = new BlockList();
   for (const entry of entries) {
@@ -138,14 +148,9 @@ function atHop(items: readonly string[], hops: number): string | undefined {
  * proxies set the former and pass the latter on as the client sent it.
  */
 export function createBase({ publicUrl, trustedProxies }: BaseOptions): (facts: RequestFacts) => Base {
-  const proxies = blockList(trustedProxies);
+  const isTrusted = createTrust(trustedProxies);
   const fixed = publicUrl?.replace(/\/+$/, '');
   const bases = new Map<string, string>();
-
-  function isTrusted(address: string): boolean {
-    const family = isIP(address);
-    return family !== 0 && proxies.check(address, family === 6 ? 'ipv6' : 'ipv4');
-  }
 
   /** Walks from the nearest proxy outwards; `addresses` are left to right. Tells the client and how many trusted proxies it passed. */
   function walk(nearest: string, addresses: readonly string[]): { readonly remote: string; readonly hops: number } {

@@ -51,7 +51,7 @@ export function publishRequest(req: IncomingMessage, res: ServerResponse, course
     serial: course.serial,
     method: req.method ?? '-',
     url: req.url ?? '-',
-    status: res.statusCode,
+    status: tally.handedOff ?? res.statusCode,
     repository: repository?.id ?? '-',
     format: repository?.format.id ?? '-',
     route: course.route,
@@ -64,6 +64,7 @@ export function publishRequest(req: IncomingMessage, res: ServerResponse, course
     ...traceOf(req),
     ...(who === undefined || who === 'anonymous' ? {} : { who }),
     ...(res.writableFinished ? {} : { aborted: true }),
+    ...(tally.handedOff ? { handOff: 'given' as const } : tally.returned ? { handOff: 'returned' as const } : {}),
     ...(course.error === undefined ? {} : { error: course.error }),
   });
 }

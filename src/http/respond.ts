@@ -5,11 +5,17 @@ import { type ByteRange, parseRange } from '../core/range.ts';
 import type { FoundArtifact } from '../core/source.ts';
 import type { Answer } from '../pipeline/answer.ts';
 import { matchesEtag, rangeApplies } from './conditional.ts';
+import type { HandOff } from './hand-off.ts';
 
 /** What is counted about one response. */
 export interface Tally {
+  /** Also those that the proxy in front sends for us. */
   bytesSent: number;
   firstByteAt: number | undefined;
+  /** What the client will be answered by the proxy that has the bytes now. */
+  handedOff?: 200 | 206;
+  /** The proxy gave the request back. */
+  returned?: true;
 }
 
 /** Package bytes share the control plane's origin, so a browser must never run them as a page of it. */
@@ -24,6 +30,7 @@ export interface Exchange {
   readonly tally: Tally;
   readonly requestId: string;
   readonly now: () => number;
+  readonly handOff?: HandOff | undefined;
 }
 
 /** Headers that are the same whatever part of the answer is sent. */
@@ -57,12 +64,16 @@ export async function respond(exchange: Exchange, answer: Answer): Promise<void>
   switch (answer.body.kind) {
     case 'bytes':
       return respondBytes(exchange, answer, answer.body.bytes, answer.body.ranges ?? false, headers);
-    case 'artifact':
+    case 'artifact': {
+      const { artifact } = answer.body;
+      let isHeld = false;
       try {
-        return await respondArtifact(exchange, answer, answer.body.artifact, headers);
+        isHeld = await respondArtifact(exchange, answer, artifact, headers);
       } finally {
-        answer.body.artifact.close();
+        if (!isHeld) artifact.close();
       }
+      return;
+    }
     case 'stream':
       if (req.method === 'HEAD') {
         answer.body.discard();
@@ -149,27 +160,46 @@ async function respondBytes(
   res.end(sent.subarray(at));
 }
 
+/** True: the artifact is held for the proxy that sends its bytes, and closed later. */
 async function respondArtifact(
   exchange: Exchange,
   answer: Answer,
   artifact: FoundArtifact,
   headers: Record<string, string>,
-): Promise<void> {
-  const { req, res, tally } = exchange;
+): Promise<boolean> {
+  const { req, res, tally, handOff } = exchange;
   const { size } = artifact;
   const part = size === undefined ? undefined : partOf(req, answer, size);
   const status = size === undefined ? answer.status : setPart(headers, part, size);
   if (req.method === 'HEAD') {
     res.writeHead(status, headers);
     res.end();
-    return;
+    return false;
   }
   if (artifact.readInto && size !== undefined) {
-    res.writeHead(status, headers);
+    const address = answer.status === 200 ? await handOff?.addressOf(req, artifact, part !== undefined) : undefined;
     tally.firstByteAt = performance.now();
-    return sendStored(exchange, artifact.readInto, part?.from ?? 0, part?.to ?? size);
+    if (address !== undefined) {
+      handOff?.hold(artifact);
+      tally.handedOff = part ? 206 : 200;
+      tally.bytesSent = part ? part.to - part.from : size;
+      nameFile(res, headers, address);
+      return true;
+    }
+    if (handOff?.isReturned(req)) tally.returned = true;
+    res.writeHead(status, headers);
+    await sendStored(exchange, artifact.readInto, part?.from ?? 0, part?.to ?? size);
+    return false;
   }
-  return sendStream(exchange, status, headers, artifact.read(part?.from, part?.to));
+  await sendStream(exchange, status, headers, artifact.read(part?.from, part?.to));
+  return false;
+}
+
+/** The proxy makes status, length and ranges of its own; with no body at all the connection to it stays open. */
+function nameFile(res: ServerResponse, headers: Record<string, string>, address: string): void {
+  const { 'content-range': _range, 'accept-ranges': _unit, ...rest } = headers;
+  res.writeHead(200, { ...rest, 'content-length': '0', 'x-accel-redirect': address });
+  res.end();
 }
 
 /** Headers leave with the first bytes: what fails before them is still a clean error. */

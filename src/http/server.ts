@@ -7,13 +7,14 @@ import Koa, { type Context, type Middleware } from 'koa';
 import { publish } from '../core/events.ts';
 import { toProblem } from '../core/problem.ts';
 import { type HandleContext, handle } from '../pipeline/handle.ts';
-import { createBase } from './base.ts';
+import { createBase, createTrust } from './base.ts';
 import { readBody, streamBody } from './body.ts';
 import { closeGently, endWithConnection, Running } from './closing.ts';
 import { codingFor } from './coding.ts';
 import { type Course, newCourse, publishRequest } from './course.ts';
 import { noSuchAddress, refuseExcess } from './excess.ts';
 import { factsOf, flat, single, split } from './facts.ts';
+import { HandOff, type HandOffSettings } from './hand-off.ts';
 import { HotAnswers, type HotQuestion } from './hot.ts';
 import { answerHot, keepIfHot } from './keep-hot.ts';
 import { answerMalformed } from './malformed.ts';
@@ -27,6 +28,8 @@ export interface ServerOptions extends StatusOptions {
   readonly listen: { readonly host: string; readonly port: number };
   readonly publicUrl?: string | undefined;
   readonly trustedProxies: readonly string[];
+  /** Large stored bytes are sent by the proxy in front, if it offers that. */
+  readonly handOff?: HandOffSettings | undefined;
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   readonly limits: {
     readonly headerBytes: number;
@@ -143,13 +146,17 @@ export function createServer(options: ServerOptions): HttpServer {
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
     },
     forget: () => hot.clear(),
-    close: (deadlineMs) => closeGently(front, plain, open, app.running, deadlineMs),
+    close: async (deadlineMs) => {
+      await closeGently(front, plain, open, app.running, deadlineMs);
+      app.handOff?.close();
+    },
   };
 }
 
 function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<typeof createBase>, prefix: string) {
   const running = new Running();
-  const app = Object.assign(new Koa(), { running });
+  const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
+  const app = Object.assign(new Koa(), { running, handOff });
   const control = statusRoutes(options);
   const more = options.routes({
     originOf: (ctx) => baseOf(factsOf(ctx.req)).base,
@@ -238,7 +245,15 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     if (ctx.res.destroyed) return release(handled.answer);
     const question: HotQuestion = { base, url: ctx.req.url ?? '/', accept: single(ctx.req.headers.accept), coding };
     const answer = await keepIfHot(options.now, hot, repository, handled, question, ctx.method);
-    await respond({ req: ctx.req, res: ctx.res, tally: course.tally, requestId: course.id, now: options.now }, answer);
+    const exchange = {
+      req: ctx.req,
+      res: ctx.res,
+      tally: course.tally,
+      requestId: course.id,
+      now: options.now,
+      handOff,
+    };
+    await respond(exchange, answer);
   };
 
   app.use(observe);

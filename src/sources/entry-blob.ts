@@ -24,7 +24,9 @@ const pieceBytes = 256 * 1024;
 export function bytesOf(
   blob: OpenBlob,
   path: string,
-): Pick<FoundArtifact, 'size' | 'read' | 'close'> & { readonly readInto: NonNullable<FoundArtifact['readInto']> } {
+): Pick<FoundArtifact, 'size' | 'read' | 'share' | 'close'> & {
+  readonly readInto: NonNullable<FoundArtifact['readInto']>;
+} {
   return {
     size: blob.size,
     readInto: (buffer, position) => blob.readInto(buffer, position),
@@ -36,6 +38,7 @@ export function bytesOf(
         yield chunk;
       }
     },
+    share: () => blob.share(),
     close: () => blob.close(),
   };
 }

@@ -4,7 +4,7 @@ import { publish } from '../core/events.ts';
 import type { OpenStage } from '../core/staging.ts';
 import { type Handle, Handles } from './handles.ts';
 import type { Health } from './health.ts';
-import { blobName, emptyHex, quarantinePrefix, sha256Hex, trashName } from './layout.ts';
+import { blobName, emptyHex, quarantinePrefix, sha256Hex, sharedName, trashName } from './layout.ts';
 import type { Objects } from './objects.ts';
 import type { Reservation, Space } from './space.ts';
 import type { Turns } from './turns.ts';
@@ -37,6 +37,11 @@ export interface OpenBlob {
   read(position: number, length: number): Promise<Buffer>;
   /** Fills a buffer of the caller's; returns how many bytes there were. */
   readInto(buffer: Uint8Array, position: number): Promise<number>;
+  /**
+   * Lets the group of the data folder read the file, and tells its name below the folder of all blobs, `sha256/ab/cd/…`. `undefined`: it has no
+   * name any more, or nobody can be let read it.
+   */
+  share(): Promise<string | undefined>;
   /** Idempotent. */
   close(): void;
 }
@@ -52,9 +57,13 @@ export interface StoredBlobsParts {
   readonly protectionKnown: () => Promise<void>;
 }
 
+/** What goes wrong with each answer is said now and then. */
+const complainEveryMs = 60_000;
+
 export class StoredBlobs implements Blobs {
   readonly #parts: StoredBlobsParts;
   readonly #handles: Handles;
+  #unsharedAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: StoredBlobsParts) {
     this.#parts = parts;
@@ -79,7 +88,7 @@ export class StoredBlobs implements Blobs {
     if (!handle) return undefined;
     if (!space.has(hex)) space.add(hex, handle.object.sizeBytes);
     space.touch(hex);
-    return new PinnedBlob(digest, handle, unpin);
+    return new PinnedBlob({ digest, handle, unpin, share: () => this.#share(hex) });
   }
 
   has(digest: Digest): boolean {
@@ -179,6 +188,19 @@ export class StoredBlobs implements Blobs {
     this.#handles.closeIdle();
   }
 
+  async #share(hex: string): Promise<string | undefined> {
+    const { objects, clock } = this.#parts;
+    try {
+      return (await objects.share(blobName(hex))) ? sharedName(hex) : undefined;
+    } catch (error) {
+      if (clock() - this.#unsharedAt >= complainEveryMs) {
+        this.#unsharedAt = clock();
+        publish('fault', { where: 'letting the proxy in front read stored bytes', error });
+      }
+      return undefined;
+    }
+  }
+
   /** One change of a blob's file at a time. One that failed may have happened all the same. */
   async #change<T>(hex: string, work: () => Promise<T>): Promise<T> {
     try {
@@ -234,15 +256,24 @@ export class StoredBlobs implements Blobs {
   }
 }
 
+interface Pinned {
+  readonly digest: Digest;
+  readonly handle: Handle;
+  readonly unpin: () => void;
+  readonly share: () => Promise<string | undefined>;
+}
+
 class PinnedBlob implements OpenBlob {
   readonly digest: Digest;
   readonly #handle: Handle;
   readonly #unpin: () => void;
+  readonly share: () => Promise<string | undefined>;
 
-  constructor(digest: Digest, handle: Handle, unpin: () => void) {
+  constructor({ digest, handle, unpin, share }: Pinned) {
     this.digest = digest;
     this.#handle = handle;
     this.#unpin = unpin;
+    this.share = share;
   }
 
   get size(): number {

@@ -13,6 +13,9 @@ export interface DiskObjectsOptions {
 
 /** What a file system answers that has no hard links. */
 const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+/** What the group needs of a folder to open a file in it whose name it knows, and of the file. */
+const passableByGroup = 0o010;
+const readableByGroup = 0o040;
 /** Files asked for their size at a time. */
 const statsAtOnce = 32;
 
@@ -22,6 +25,8 @@ export class DiskObjects implements Objects {
   readonly #temporary: () => Promise<string>;
   /** Folders whose own names survive a power failure. Folders are never removed, so this is learnt once. */
   readonly #settled = new Set<string>();
+  /** Folders that the group may pass through. Looked at once: whoever sets their modes does it when the process starts. */
+  readonly #shared = new Set<string>();
 
   constructor(options: DiskObjectsOptions) {
     this.#root = options.root;
@@ -135,6 +140,21 @@ export class DiskObjects implements Objects {
     return wasThere(this.#disk.utimes(join(this.#root, name), atMs));
   }
 
+  async share(name: string): Promise<boolean> {
+    const path = join(this.#root, name);
+    const { mode } = (await ifThere(this.#disk.stat(path))) ?? {};
+    if (mode === undefined) return false;
+    const folders: string[] = [];
+    for (let folder = dirname(path); !this.#shared.has(folder); folder = dirname(folder)) {
+      folders.push(folder);
+      if (folder === this.#root) break;
+    }
+    for (const folder of folders) await this.#allow(folder, passableByGroup);
+    for (const folder of folders) this.#shared.add(folder);
+    if ((mode & readableByGroup) === 0) await this.#allow(path, readableByGroup);
+    return true;
+  }
+
   async move(from: string, to: string): Promise<boolean> {
     const target = join(this.#root, to);
     return wasThere(this.#inFolder(target, () => this.#disk.rename(join(this.#root, from), target)));
@@ -161,6 +181,11 @@ export class DiskObjects implements Objects {
       });
       for (const found of await Promise.all(listed)) if (found) yield found;
     }
+  }
+
+  async #allow(path: string, bits: number): Promise<void> {
+    const { mode } = await this.#disk.stat(path);
+    if ((mode & bits) !== bits) await this.#disk.chmod(path, (mode & 0o7777) | bits);
   }
 
   /** False: the name is taken. */

@@ -5,6 +5,8 @@ export interface FileFacts {
   readonly size: number;
   readonly mtimeMs: number;
   readonly nlink: number;
+  /** Permissions are its last nine bits. */
+  readonly mode: number;
 }
 
 /** The part of Node's FileHandle that the store uses. */
@@ -46,6 +48,7 @@ export interface Disk {
   writeFile(path: string, bytes: Uint8Array | string): Promise<void>;
   rm(path: string): Promise<void>;
   utimes(path: string, atMs: number): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
   statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
   /** Synchronous, because on an open descriptor it never waits for the disk and a trip to the thread pool costs thirty times as much. */
   statNow(fd: number): FileFacts;
@@ -67,6 +70,7 @@ export const disk: Disk = {
   writeFile: (path, bytes) => fs.writeFile(path, bytes, { flag: 'wx', mode: 0o600 }),
   rm: (path) => fs.rm(path, { recursive: true, force: true }),
   utimes: (path, atMs) => fs.utimes(path, atMs / 1000, atMs / 1000),
+  chmod: fs.chmod,
   statfs: (path) => fs.statfs(path),
   statNow: fstatSync,
   existsNow: (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,

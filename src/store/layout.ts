@@ -22,6 +22,11 @@ export function blobName(hex: string): string {
   return spread(blobsPrefix, hex);
 }
 
+/** Where the proxy in front finds it below `blobs/v1`. */
+export function sharedName(hex: string): string {
+  return spread('sha256', hex);
+}
+
 export function trashName(hex: string): string {
   return spread(trashPrefix, hex);
 }

@@ -29,6 +29,8 @@ export interface Objects {
   facts(name: string): Promise<ObjectFacts | undefined>;
   /** Makes it look as if it had just been written. */
   freshen(name: string, atMs: number): Promise<boolean>;
+  /** Lets the group that the files belong to read this one by its name. False: it is not there. Rejects where that can't be allowed. */
+  share(name: string): Promise<boolean>;
   /** Replaces whatever has the new name. False: nothing there to move. */
   move(from: string, to: string): Promise<boolean>;
   /** False: it was not there. */

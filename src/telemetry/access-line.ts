@@ -24,6 +24,7 @@ export function accessLine(request: Request, time: number): string {
   let line = `{"level":${levelOf(request)},"time":${clock(time)},"id":${quote(id)},"method":${quote(method)},"url":${quote(url)},"status":${request.status},"repository":${quote(repository)},"route":${quote(route)},"cache":"${request.outcome}","bytes":${request.bytesSent},"ms":${decimal(request.durationMs)}`;
   if (request.firstByteMs !== undefined) line += `,"ttfb":${decimal(request.firstByteMs)}`;
   line += `,"remote":${quote(remote)},"ua":${quote(userAgent)}`;
+  if (request.handOff !== undefined) line += `,"handOff":"${request.handOff}"`;
   if (request.aborted) line += ',"aborted":true';
   if (request.error !== undefined) line += `,"err":${JSON.stringify(errorText(request.error))}`;
   return `${line},"msg":"request"}\n`;

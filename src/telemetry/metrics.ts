@@ -7,6 +7,7 @@ import { type EventName, type Events, subscribe } from '../core/events.ts';
 import type { Counting, Known } from './count.ts';
 import { countDocuments } from './count-documents.ts';
 import { countDownloads } from './count-downloads.ts';
+import { countHandOff } from './count-hand-off.ts';
 import { countOffline } from './count-offline.ts';
 import { countProcess, processMetrics } from './count-process.ts';
 import { countRequests } from './count-requests.ts';
@@ -26,6 +27,7 @@ const subjects: readonly ((counting: Counting) => void)[] = [
   countUpstreams,
   countDownloads,
   countDocuments,
+  countHandOff,
   countOffline,
   countStore,
   countProcess,

@@ -169,6 +169,12 @@ orgs:
   expect([config.orgs.acme?.recording, config.orgs.other?.recording]).toEqual(['everyone', 'members']);
 });
 
+it('leaves hand-offs to the proxy out unless told, and has a place and a size for them', async () => {
+  expect((await load('{}')).server.handOff).toBeUndefined();
+  const told = await load('server: { trustedProxies: [127.0.0.1], handOff: {} }');
+  expect(told.server.handOff).toEqual({ path: '/larder-blobs/', fromBytes: 1_048_576 });
+});
+
 it('reads what the contract shows', async () => {
   const { cert, key } = selfSigned();
   const [certFile, keyFile] = [join(folder.path, 'tls.crt'), join(folder.path, 'tls.key')];
@@ -362,6 +368,16 @@ orgs:
       'a publicUrl with a query',
       'server: { publicUrl: "https://a/?b" }',
       'server.publicUrl: has a query or a fragment',
+    ],
+    [
+      'a hand-off to nobody',
+      'server: { handOff: {} }',
+      'server.handOff: needs `server.trustedProxies`: nobody else is told where files are',
+    ],
+    [
+      'a hand-off to no folder',
+      'server: { trustedProxies: [127.0.0.1], handOff: { path: /blobs } }',
+      'server.handOff.path: "/blobs" is no location: write such as /larder-blobs/, with a slash at both ends',
     ],
     [
       'a wrong block',

@@ -110,6 +110,7 @@ export function faultyDisk(
     readFile: (path) => run('readFile', () => realDisk.readFile(path)),
     rm: (path) => run('rm', () => realDisk.rm(path)),
     utimes: (path, atMs) => run('utimes', () => realDisk.utimes(path, atMs)),
+    chmod: (path, mode) => run('chmod', () => realDisk.chmod(path, mode)),
     statfs: (path) => run('statfs', () => realDisk.statfs(path)),
     statNow(fd) {
       if (hits('statNow') && fault.code !== undefined) throw error('statNow');
