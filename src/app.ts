@@ -5,7 +5,8 @@ import { Tinypool } from 'tinypool';
 import { type AccessControl, createAccess } from './access/access.ts';
 import { readOrCreateKey } from './access/keys.ts';
 import type { AccessSettings } from './access/settings.ts';
-import type { Config } from './config/schema.ts';
+import type { Config, TracingConfig } from './config/schema.ts';
+import type { Claims } from './core/claims.ts';
 import { Problem } from './core/problem.ts';
 import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
@@ -35,6 +36,7 @@ import { createDownloads } from './upstream/download.ts';
 import { createPlainFetch, judge } from './upstream/plain-fetch.ts';
 import { sendRelease } from './upstream/release.ts';
 import { version } from './version.ts';
+import { createQueue } from './upstream/queue.ts';
 
 export interface Larder {
   /** Users, tokens and rights. */
@@ -67,7 +69,16 @@ function createPool(threads: number) {
     resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes },
   });
   return {
-    run: (job: Job, moved: readonly ArrayBuffer[]): Promise<unknown> => pool.run(job, { transferList: [...moved] }),
+    async run(job: Job, moved: readonly ArrayBuffer[], claims: Claims): Promise<unknown> {
+      const leave = await turns.enter({ claims, continued: true });
+      try {
+        return await pool.run(job, { transferList: [...moved] });
+      } finally {
+        leave?.();
+      }
+    },
+  // The pool's own queue knows no organisations, so that nobody is to wait there.
+  const turns = createQueue({ concurrency: threads, maxWaiting: Number.POSITIVE_INFINITY });
     close: () => pool.destroy(),
   };
 }

@@ -130,8 +130,8 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
       upstream: open(upstream),
       store: parts.store,
       downloads: parts.downloads,
-      learn: (type, input) =>
-        parts.compute.learn(format, { format: format.id, options: settings.options, type: type.id, input }),
+      learn: (type, input, claims) =>
+        parts.compute.learn(format, { format: format.id, options: settings.options, type: type.id, input }, claims),
       freshness: {
         ttlMs: source.ttlMs,
         staleWhileRevalidateMs: source.staleWhileRevalidateMs,

@@ -1,5 +1,6 @@
 /** Where an answer comes from: hosted packages, an upstream, another repository. All three answer the same questions. */
 import type { Reader } from './access.ts';
+import type { Claims } from './claims.ts';
 import type { Algorithm, Digest } from './digest.ts';
 import type { Outcome } from './events.ts';
 import type { Artifact, Document, Forward, Link, Origin } from './format.ts';
@@ -14,6 +15,10 @@ export interface Asking {
   /** What a fresh look is for: the same thing is not looked for again before a negative answer would expire. */
   readonly lookingFor?: string;
   readonly priority?: 'client' | 'background';
+  /** The organisation whose repository was asked from outside: what is shared is shared between these. */
+  readonly org?: string;
+  /** Everybody who waits for what this is asked for, once that may be several. Absent: only whoever asks. */
+  readonly claims?: Claims;
   /** `Via` of the request (RFC 9110, 7.6.3), passed on so that whoever is asked can recognise a circle. */
   readonly via?: string;
   /** The policy gate: throws the refusal. Asked before a byte of an artifact is fetched or answered. */

@@ -149,10 +149,10 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
     await queue.onIdle();
   }
 
-  const asking = (): Asking => ({ requestId: 'keep-warm', priority: 'background' });
+  const asking = ({ org }: Repository): Asking => ({ requestId: 'keep-warm', priority: 'background', org });
 
   async function refresh(repository: Repository, want: Document | Artifact, run: Run): Promise<void> {
-    const fresh: Asking = { ...asking(), fresh: 'revalidate' };
+    const fresh: Asking = { ...asking(repository), fresh: 'revalidate' };
     const outcomes =
       want.kind === 'document'
         ? (await gather(repository, want, fresh)).found.map(({ outcome }) => outcome)
@@ -206,7 +206,7 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
     const intent = intentOf(repository, path.startsWith('/') ? path : `/${path}`, headers?.accept);
     if (intent?.kind === 'artifact') {
       if (!shapes.has(shapeOf(intent) ?? '') || (await holderOf(repository, intent))) return [];
-      await take(repository, intent, asking());
+      await take(repository, intent, asking(repository));
       run.artifacts++;
       return [];
     }
@@ -222,7 +222,7 @@ export function createKeepWarm(options: KeepWarmOptions): KeepWarmJobs {
       want,
       base: baseOf(repository),
       coding: 'identity',
-      asking: asking(),
+      asking: asking(repository),
     });
     return body.kind === 'bytes' ? body.bytes : undefined;
   }

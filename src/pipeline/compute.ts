@@ -1,6 +1,7 @@
 /** Who does a document's work: small documents here and now, big ones in a worker thread. */
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip, zstdCompress } from 'node:zlib';
+import { type Claims, createClaims } from '../core/claims.ts';
 import { publish } from '../core/events.ts';
 import type { Format, Link } from '../core/format.ts';
 import {
@@ -16,17 +17,25 @@ import {
 } from './derive.ts';
 
 export interface Compute {
-  learn(format: Format, job: Omit<LearnJob, 'kind'>): Promise<readonly Link[]>;
-  derive(format: Format, job: Omit<DeriveJob, 'kind'>): Promise<Derivation | undefined>;
-  pack(coding: Coding, bytes: Uint8Array): Promise<Uint8Array>;
+  /** `claims` wait for it, here as below; absent: nobody in particular. */
+  learn(format: Format, job: Omit<LearnJob, 'kind'>, claims?: Claims): Promise<readonly Link[]>;
+  derive(
+    format: Format,
+    job: Omit<DeriveJob, 'kind'>,
+    requestId?: string,
+    claims?: Claims,
+  ): Promise<Derivation | undefined>;
+  pack(coding: Coding, bytes: Uint8Array, claims?: Claims): Promise<Uint8Array>;
 }
 
 export interface ComputeOptions {
   /** Documents up to this size are worked on where they are. */
   readonly inlineBytes: number;
   /** Runs a job in a worker thread; the buffers named are moved there. Absent: there are no threads. */
-  readonly elsewhere?: (job: Job, moved: readonly ArrayBuffer[]) => Promise<unknown>;
+  readonly elsewhere?: (job: Job, moved: readonly ArrayBuffer[], claims: Claims) => Promise<unknown>;
 }
+
+const nobody = { priority: 'client' } as const;
 
 const zlib = { gzip: promisify(gzip), br: promisify(brotliCompress), zstd: promisify(zstdCompress) };
 
@@ -51,14 +60,14 @@ function movable(bytes: Uint8Array): ArrayBuffer[] {
 
 export function createCompute({ inlineBytes, elsewhere }: ComputeOptions): Compute {
   return {
-    async learn(format, job) {
+    async learn(format, job, claims = createClaims(nobody)) {
       if (!elsewhere || (job.input.bytes.byteLength <= inlineBytes && !typeOf(format, job.type).heavy)) {
         return learn(format, { kind: 'learn', ...job }, undecoded);
       }
-      return (await elsewhere({ kind: 'learn', ...job }, movable(job.input.bytes))) as readonly Link[];
+      return (await elsewhere({ kind: 'learn', ...job }, movable(job.input.bytes), claims)) as readonly Link[];
     },
 
-    async derive(format, job) {
+    async derive(format, job, requestId, claims = createClaims(nobody)) {
       const startedAt = performance.now();
       const size = job.inputs.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
       const small = !elsewhere || (size <= inlineBytes && !typeOf(format, job.type).heavy);
@@ -69,7 +78,7 @@ export function createCompute({ inlineBytes, elsewhere }: ComputeOptions): Compu
           plain && job.coding !== 'identity' ? { ...plain, packed: await packSmall(job.coding, plain.bytes) } : plain;
       } else {
         const moved = job.inputs.flatMap(({ bytes }) => movable(bytes));
-        made = (await elsewhere({ kind: 'derive', ...job }, moved)) as Derivation | undefined;
+        made = (await elsewhere({ kind: 'derive', ...job }, moved, claims)) as Derivation | undefined;
       }
       publish('document.derived', {
         format: format.id,
@@ -77,13 +86,14 @@ export function createCompute({ inlineBytes, elsewhere }: ComputeOptions): Compu
         durationMs: performance.now() - startedAt,
         where: small ? 'inline' : 'worker',
         bytes: size,
+        ...(requestId === undefined ? {} : { requestId }),
       });
       return made;
     },
 
-    async pack(coding, bytes) {
+    async pack(coding, bytes, claims = createClaims(nobody)) {
       if (!elsewhere || bytes.byteLength <= inlineBytes) return packSmall(coding, bytes);
-      return (await elsewhere({ kind: 'pack', coding, bytes }, [])) as Uint8Array;
+      return (await elsewhere({ kind: 'pack', coding, bytes }, [], claims)) as Uint8Array;
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { type Claims, claimsOf } from '../core/claims.ts';
 import type { Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Document, Format, Refusal } from '../core/format.ts';
@@ -37,6 +38,9 @@ export interface Derivable {
   readonly found: readonly FoundDocument[];
   readonly refused: Readonly<Record<string, Refusal>>;
   readonly coding: Coding;
+  readonly requestId?: string;
+  /** Who waits for it. */
+  readonly claims?: Claims;
 }
 
 export interface DerivedDocuments {
@@ -67,9 +71,9 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
     maxSize: options.memoryBytes,
     sizeCalculation: (value) => 512 + ('bytes' in value ? value.bytes.byteLength : 0),
   });
-  const inFlight = new Map<string, Promise<Derived | undefined>>();
+  const inFlight = new Map<string, { readonly made: Promise<Derived | undefined>; readonly claims: Claims }>();
 
-  async function load(key: string, coding: Coding): Promise<Derived | undefined> {
+  async function load(key: string, coding: Coding, claims: Claims): Promise<Derived | undefined> {
     const kept = await facts.get(key);
     if (!kept) return undefined;
     const { status, headers, hex } = kept;
@@ -80,7 +84,7 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
     }
     const plain = kept.packed.identity && (await blobs.bytes(kept.packed.identity));
     if (!plain) return undefined;
-    const packed = await compute.pack(coding, plain);
+    const packed = await compute.pack(coding, plain, claims);
     void keep(key, { ...kept, packed: { ...kept.packed } }, { [coding]: packed });
     return { status, headers, hex, bytes: packed };
   }
@@ -97,25 +101,30 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
     }
   }
 
-  async function make(key: string, ask: Derivable): Promise<Derived | undefined> {
+  async function make(key: string, ask: Derivable, claims: Claims): Promise<Derived | undefined> {
     const inputBytes = ask.found.reduce((sum, { size }) => sum + size, 0);
     const worthKeeping = inputBytes > options.keepAboveBytes;
-    const stored = worthKeeping ? await load(key, ask.coding) : undefined;
+    const stored = worthKeeping ? await load(key, ask.coding, claims) : undefined;
     if (stored) return stored;
     const inputs = await Promise.all(
       ask.found.map(async (one) => ({ key: one.key, origin: one.origin, bytes: await one.bytes() })),
     );
-    const made = await compute.derive(ask.repository.format, {
-      format: ask.repository.format.id,
-      options: ask.options,
-      type: ask.want.type.id,
-      path: ask.want.path,
-      variant: ask.want.variant ?? '',
-      base: ask.base,
-      inputs,
-      refused: ask.refused,
-      coding: ask.coding,
-    });
+    const made = await compute.derive(
+      ask.repository.format,
+      {
+        format: ask.repository.format.id,
+        options: ask.options,
+        type: ask.want.type.id,
+        path: ask.want.path,
+        variant: ask.want.variant ?? '',
+        base: ask.base,
+        inputs,
+        refused: ask.refused,
+        coding: ask.coding,
+      },
+      ask.requestId,
+      claims,
+    );
     if (!made) return undefined;
     const { status, headers, hex } = made;
     if (worthKeeping) {
@@ -131,17 +140,20 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
       const slot = `${key}\n${ask.coding}`;
       const known = memory.get(slot);
       if (known) return 'absent' in known ? undefined : known;
-      let flight = inFlight.get(slot);
-      if (!flight) {
-        flight = make(key, ask)
-          .then((made) => {
-            memory.set(slot, made ?? absent);
-            return made;
-          })
-          .finally(() => inFlight.delete(slot));
-        inFlight.set(slot, flight);
+      const claims = claimsOf(ask);
+      const flight = inFlight.get(slot);
+      if (flight) {
+        flight.claims.join(claims);
+        return flight.made;
       }
-      return flight;
+      const made = make(key, ask, claims)
+        .then((one) => {
+          memory.set(slot, one ?? absent);
+          return one;
+        })
+        .finally(() => inFlight.delete(slot));
+      inFlight.set(slot, { made, claims });
+      return made;
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Gathers a document from the sources that may be asked, and answers with what was made of it. */
+import { claimsOf } from '../core/claims.ts';
 import type { Document } from '../core/format.ts';
 import { isTrouble, Problem } from '../core/problem.ts';
 import { type Repository, sourcesFor } from '../core/repository.ts';
@@ -89,7 +90,17 @@ async function attempt(context: DocumentContext, ask: DocumentAsk, asking: Askin
   const leading = found[0];
   if (!leading) return offline ? { offline } : {};
   const refused = await refusedIn(repository, want, found, context.now());
-  const made = await context.derived.get({ repository, options, want, base, found, refused, coding });
+  const made = await context.derived.get({
+    repository,
+    options,
+    want,
+    base,
+    found,
+    refused,
+    coding,
+    requestId: asking.requestId,
+    claims: claimsOf(asking),
+  });
   if (!made) {
     const kept = found.some((one) => one.outcome === 'offline');
     const mute = offline ?? (kept ? notInStored(repository, want) : undefined);

@@ -363,6 +363,7 @@ async function run(about: Run, intent: Intent): Promise<Answer> {
   const reader = context.access.readerOf(identity);
   const plain = {
     requestId: request.id,
+    org: about.whole.org,
     reader,
     ...(via === undefined ? {} : { via }),
     ...wishesOf(request),

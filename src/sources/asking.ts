@@ -30,6 +30,11 @@ export function viaOf({ via }: Asking): { readonly via?: string } {
   return via === undefined ? {} : { via };
 }
 
+/** Nobody waits for it, or for what others wait for meanwhile. */
+export function unhurried({ claims: _, ...asking }: Asking): Asking {
+  return { ...asking, priority: 'background' };
+}
+
 /** What it is about, so that a challenge met before is answered beforehand. */
 export function aboutOf({ name }: { readonly name?: string }): { readonly about?: string } {
   return name === undefined ? {} : { about: name };

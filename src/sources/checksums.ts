@@ -1,4 +1,5 @@
 /** Digests that upstream tells beside an artifact: in its answer's headers, or in files of their own. */
+import { claimsOf } from '../core/claims.ts';
 import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Artifact, Checksums } from '../core/format.ts';
@@ -46,7 +47,7 @@ export function createTold({ id, upstream, locate }: ToldParts): Told {
       method: 'GET',
       url: await locate(file.path, asking),
       headers: { 'accept-encoding': 'identity', ...viaOf(asking) },
-      priority: asking.priority ?? 'client',
+      claims: claimsOf(asking),
       requestId: asking.requestId,
       ...aboutOf(want),
     });

@@ -1,4 +1,5 @@
 /** A document that upstream does not hand out with one GET: asked for in the steps that its kind dictates. */
+import { claimsOf } from '../core/claims.ts';
 import { publish } from '../core/events.ts';
 import type { Document, Heard, Step } from '../core/format.ts';
 import { Problem } from '../core/problem.ts';
@@ -96,7 +97,7 @@ async function askFor(
         ...(accept === undefined ? {} : { accept }),
         ...viaOf(asking),
       },
-      priority: asking.priority ?? 'client',
+      claims: claimsOf(asking),
       requestId: asking.requestId,
       ...(want.name === undefined ? {} : { about: want.name }),
     });

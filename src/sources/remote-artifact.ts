@@ -1,5 +1,6 @@
 /** Artifacts from an upstream: a link tells what to expect, one download serves everybody, and what was verified stays. */
 import { createHash } from 'node:crypto';
+import { type Claims, claimsOf } from '../core/claims.ts';
 import { type Algorithm, algorithmOf, type Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Artifact, Document, Format, Link } from '../core/format.ts';
@@ -18,8 +19,8 @@ import type { Stage } from '../core/staging.ts';
 import type { StoredEntry } from '../store/entries.ts';
 import type { Store } from '../store/store.ts';
 import type { Reply, Upstream } from '../upstream/client.ts';
-import type { Download, DownloadFacts, DownloadHead, Downloads } from '../upstream/download.ts';
-import { aboutOf, type Locate, notStored, refuseStatus, viaOf } from './asking.ts';
+import type { Download, DownloadFacts, DownloadHead, DownloadRequest, Downloads } from '../upstream/download.ts';
+import { aboutOf, type Locate, notStored, refuseStatus, unhurried, viaOf } from './asking.ts';
 import { createTold } from './checksums.ts';
 import { createDescribed } from './described-artifact.ts';
 import { bytesOf, openEntry } from './entry-blob.ts';
@@ -192,8 +193,9 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
     previous: StoredEntry | undefined,
     asking: Asking,
   ): { readonly download: Download; readonly joined: boolean } {
-    return options.downloads.start(key, () => {
-      const digests = told.before(want, asking, previous === undefined);
+    const claims = claimsOf(asking);
+    const make = (): DownloadRequest => {
+      const digests = told.before(want, { ...asking, claims }, previous === undefined);
       return {
         upstream,
         url: target.url,
@@ -208,7 +210,6 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
         algorithms: options.format.digests,
         ...(target.size === undefined ? {} : { expectedSize: target.size }),
         maxSizeBytes: longest(want),
-        priority: asking.priority ?? 'client',
         requestId: asking.requestId,
         ...aboutOf(want),
         keepGoing: options.keepGoing,
@@ -222,7 +223,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
         store: async (stage, facts) => {
           const [digest] = facts.digests;
           if (!digest) throw new Error('A finished download has a sha256 digest.');
-          await lookInto(want, stage, facts);
+          await lookInto(want, stage, facts, claims);
           await stage.commit(digest);
           const at = now();
           await store.entries.put(keyOf(want), {
@@ -241,7 +242,8 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
           });
         },
       };
-    });
+    };
+    return options.downloads.start(key, make, claims);
   }
 
   const longest = ({ limit }: Artifact): number => Math.min(options.maxSizeBytes, limit ?? Number.POSITIVE_INFINITY);
@@ -258,15 +260,12 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   }
 
   /** Bytes that have to be of a kind are, or they are refused while nobody has all of them. */
-  async function lookInto(want: Artifact, stage: Stage, facts: DownloadFacts): Promise<void> {
+  async function lookInto(want: Artifact, stage: Stage, facts: DownloadFacts, claims: Claims): Promise<void> {
     if (!want.reads) return;
     const origin = { url: facts.url, path: want.path, headers: facts.headers };
     try {
-      await options.learn(want.reads, {
-        key: `${upstream.identity}\n${want.path}\n${facts.digests[0]}`,
-        origin,
-        bytes: await readAll(stage, facts.size),
-      });
+      const key = `${upstream.identity}\n${want.path}\n${facts.digests[0]}`;
+      await options.learn(want.reads, { key, origin, bytes: await readAll(stage, facts.size) }, claims);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       publish('document.invalid', { url: facts.url, reason });
@@ -299,7 +298,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
   }
 
   /** Questions for a head that are on their way; whoever asks the same waits for the same answer. */
-  const heads = new Map<string, Promise<Head>>();
+  const heads = new Map<string, { readonly asked: Promise<Head>; readonly claims: Claims }>();
 
   async function askHead(
     want: Artifact,
@@ -313,25 +312,30 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       ...validatorsOf(previous),
     };
     const key = JSON.stringify([target.url, headers]);
-    const asked =
-      heads.get(key) ??
-      upstream
-        .ask({
-          method: 'HEAD',
-          url: target.url,
-          linked: target.linked,
-          headers: { ...headers, ...viaOf(asking) },
-          requestId: asking.requestId,
-          ...aboutOf(want),
-        })
-        .then(async (reply) => {
-          reply.discard();
-          const isAbsent = reply.status === 404 || reply.status === 410;
-          if (isAbsent && !previous) await store.entries.put(keyOf(want), absence(reply.status, target));
-          return { status: reply.status, headers: reply.headers, url: reply.url };
-        })
-        .finally(() => heads.delete(key));
-    heads.set(key, asked);
+    const claims = claimsOf(asking);
+    const running = heads.get(key);
+    if (running) {
+      running.claims.join(claims);
+      return running.asked;
+    }
+    const asked = upstream
+      .ask({
+        method: 'HEAD',
+        url: target.url,
+        linked: target.linked,
+        headers: { ...headers, ...viaOf(asking) },
+        claims,
+        requestId: asking.requestId,
+        ...aboutOf(want),
+      })
+      .then(async (reply) => {
+        reply.discard();
+        const isAbsent = reply.status === 404 || reply.status === 410;
+        if (isAbsent && !previous) await store.entries.put(keyOf(want), absence(reply.status, target));
+        return { status: reply.status, headers: reply.headers, url: reply.url };
+      })
+      .finally(() => heads.delete(key));
+    heads.set(key, { asked, claims });
     return asked;
   }
 
@@ -421,6 +425,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
       if (landed) return landed;
     }
     const { download, joined } = 'landed' in begun ? startAnew(want, target, asking) : begun;
+    if (joined) publish('download.join', { requestId: asking.requestId, download: download.id });
     const head = await download.head;
     if (head.status === 200) return arriving(want, download, head, joined);
     if (head.status === 304 && previous) {
@@ -589,7 +594,7 @@ export function createRemoteArtifacts(options: RemoteArtifactOptions): RemoteArt
 
   /** Asks upstream while the client already has the stored copy. */
   function behind(want: Artifact, kept: StoredEntry, asking: Asking): void {
-    fetch(want, kept, { ...asking, priority: 'background' }).then(
+    fetch(want, kept, unhurried(asking)).then(
       (found) => found?.close(),
       (error: unknown) => {
         if (!isTrouble(error)) publish('fault', { where: `revalidating ${want.path}`, error });

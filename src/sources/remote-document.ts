@@ -1,5 +1,6 @@
 /** Documents from an upstream, through the cache: TTL, conditional revalidation, stale copies in time of trouble, brief negative answers. */
 import { LRUCache } from 'lru-cache';
+import { type Claims, claimsOf } from '../core/claims.ts';
 import { type Digest, digestOf } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Document, Format, Heard, Link, Origin, Step } from '../core/format.ts';
@@ -19,7 +20,7 @@ import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
 import type { DownloadFacts, Downloads } from '../upstream/download.ts';
-import { aboutOf, type Locate, notStored, refuseStatus, viaOf } from './asking.ts';
+import { aboutOf, type Locate, notStored, refuseStatus, unhurried, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
 import { obtain } from './obtain.ts';
 import { readAll } from './staged-bytes.ts';
@@ -28,6 +29,7 @@ import { readAll } from './staged-bytes.ts';
 export type Learn = (
   type: Document['type'],
   input: { key: string; origin: Origin; bytes: Uint8Array },
+  claims?: Claims,
 ) => Promise<readonly Link[]>;
 
 export interface RemoteDocumentOptions {
@@ -77,6 +79,14 @@ interface Refreshed {
   readonly bytes?: Buffer;
 }
 
+/** A question that others may wait for as well. */
+interface Flight {
+  readonly landing: Promise<Refreshed>;
+  readonly claims: Claims;
+  /** Id of the request that began it. */
+  readonly leader: string;
+}
+
 /** A whole document that nobody has looked into. */
 interface Arrived {
   readonly bytes: Uint8Array;
@@ -94,7 +104,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   const { store, upstream, format, now } = options;
   const linkFacts: Facts<readonly Link[]> = store.facts('links');
   const seenFacts: Facts<Record<string, number>> = store.facts('seen');
-  const flights = new Map<string, Promise<Refreshed>>();
+  const flights = new Map<string, Flight>();
   const linkMaps = new LRUCache<string, ReadonlyMap<string, Link>>({
     maxSize: linksInMemory,
     sizeCalculation: (links) => links.size + 1,
@@ -248,7 +258,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     if (previous?.digest === digest && store.blobs.has(digest)) return confirmed(slot, previous);
     // The bytes may be moved to a worker, and are needed afterwards.
     const kept = Buffer.from(bytes);
-    const refreshed = await take(slot, {
+    const refreshed = await take(slot, claimsOf(asking), {
       bytes,
       facts: {
         status: 200,
@@ -284,6 +294,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       previous.digest &&
       store.blobs.has(previous.digest);
     let result: Refreshed | undefined;
+    const claims = claimsOf(asking);
     const accept = want.type.representations?.accept(slot.representation);
     const { download } = options.downloads.start(
       `document\n${slot.key.source}\n${slot.key.path}\n${slot.representation}`,
@@ -300,14 +311,13 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         expected: [],
         algorithms: [],
         maxSizeBytes: want.type.limit,
-        priority: asking.priority ?? 'client',
         requestId: asking.requestId,
         ...aboutOf(want),
         keepGoing: true,
         gate: true,
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
-          result = await take(slot, {
+          result = await take(slot, claims, {
             bytes: await readAll(stage, facts.size),
             facts,
             keep: (digest) => stage.commit(digest),
@@ -317,6 +327,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
           if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
       }),
+      claims,
     );
     const done = await download.done;
     if (result) return result;
@@ -331,7 +342,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** Looks into the bytes before they become anything: what does not decode is not stored. */
-  async function take(slot: Slot, { bytes, facts, keep, again }: Arrived): Promise<Refreshed> {
+  async function take(slot: Slot, claims: Claims, { bytes, facts, keep, again }: Arrived): Promise<Refreshed> {
     const { want } = slot;
     const headers = keptHeaders(facts.headers, format.upstream?.reads ?? []);
     const origin: Origin = { url: facts.url, path: want.path, headers: facts.headers };
@@ -342,7 +353,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     let links: readonly Link[];
     // The bytes may be moved to a worker; what disk trouble leaves in memory needs a copy of its own.
     try {
-      links = await options.learn(want.type, { key, origin, bytes });
+      links = await options.learn(want.type, { key, origin, bytes }, claims);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       publish('document.invalid', { url: facts.url, reason });
@@ -408,12 +419,17 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     const slot = held && held.entry.status === 200 ? held.slot : slotOf(want, representationsOf(want)[0] ?? '');
     const key = `${slot.key.path}\n${slot.representation}`;
     const running = flights.get(key);
-    if (running) return { refreshed: await running, joined: true };
-    const flight = lookAgain(want, held, asking)
-      .then((newer) => newer ?? ask(slot, held?.slot === slot ? held.entry : undefined, asking))
+    const claims = claimsOf(asking);
+    if (running) {
+      running.claims.join(claims);
+      publish('download.join', { requestId: asking.requestId, leader: running.leader });
+      return { refreshed: await running.landing, joined: true };
+    }
+    const landing = lookAgain(want, held, asking)
+      .then((newer) => newer ?? ask(slot, held?.slot === slot ? held.entry : undefined, { ...asking, claims }))
       .finally(() => flights.delete(key));
-    flights.set(key, flight);
-    return { refreshed: await flight, joined: false };
+    flights.set(key, { landing, claims, leader: asking.requestId });
+    return { refreshed: await landing, joined: false };
   }
 
   /** Between the look into the store and the start of a flight another one may have landed. */
@@ -550,7 +566,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     if (state === 'revalidate-behind') {
       const stale = await found(held, 'stale');
       if (stale) {
-        refresh(want, held, { ...asking, priority: 'background' }).catch((error: unknown) => {
+        refresh(want, held, unhurried(asking)).catch((error: unknown) => {
           if (!isTrouble(error)) publish('fault', { where: `revalidating ${want.path}`, error: toProblem(error) });
         });
         return stale;

@@ -1,5 +1,6 @@
 /** An upstream as a source: documents and artifacts through the cache, and what can only be passed on. */
 
+import { claimsOf } from '../core/claims.ts';
 import type { Document, Format } from '../core/format.ts';
 import type { FreshnessPolicy, TakedownPolicy } from '../core/freshness.ts';
 import { encodePath } from '../core/path.ts';
@@ -108,6 +109,7 @@ export function createRemote(given: RemoteOptions): Source {
         headers: { 'accept-encoding': 'identity', ...call.headers, ...viaOf(asking) },
         ...(call.body ? { body: call.body } : {}),
         requestId: asking.requestId,
+        claims: claimsOf(asking),
         ...aboutOf(want),
       });
       const contentType = reply.headers['content-type'] ?? '';

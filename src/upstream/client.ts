@@ -4,6 +4,7 @@
  */
 import type { LookupFunction } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Claims } from '../core/claims.ts';
 import { publish } from '../core/events.ts';
 import type { Body } from './body.ts';
 import type { BreakerSettings } from './breaker.ts';
@@ -42,6 +43,8 @@ export interface UpstreamSettings {
   /** Origins beside its own that may be shown our credentials to get a token from. */
   readonly realms: readonly string[];
   readonly breaker: BreakerSettings;
+  /** What it may be told of the trace that a request is part of (W3C Trace Context); default nothing. */
+  readonly traceContext?: 'nothing' | 'traceparent' | 'all';
 }
 
 export interface Ask {
@@ -52,8 +55,8 @@ export interface Ask {
   readonly body?: Uint8Array;
   /** The URL came from a document, not from the configuration. */
   readonly linked?: boolean;
-  /** Default `client`. */
-  readonly priority?: 'client' | 'background';
+  /** Who waits for it. Default: one client of nobody in particular. */
+  readonly claims?: Claims;
   /** Ends the request, also while it waits and while its body arrives; `ask` then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly requestId?: string;
@@ -127,7 +130,13 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
   const { home, base, auth, identity } = homeOf(settings);
   const random = options.random ?? Math.random;
   const guard = createGuard({ name, home, hosts: settings.hosts, onlyHosts: settings.onlyHosts });
-  const exchange = createExchange({ name, via: options.via, userAgent: options.userAgent });
+  const exchange = createExchange({
+    name,
+    via: options.via,
+    userAgent: options.userAgent,
+    home: home.origin,
+    tell: settings.traceContext ?? 'nothing',
+  });
   const { timeoutMs, realms } = settings;
   const logIn = openLogins({ name, home, auth, identity, realms, timeoutMs, tokens, clock, send });
 
@@ -171,6 +180,7 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
     let hops = 0;
     let hasMetStale = false;
     let continued = isContinued;
+    let resends = 0;
 
     refuseWhilePaused(url);
     for (;;) {
@@ -178,9 +188,10 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
       const authorization = shown instanceof Promise ? await shown : shown;
       const lane = lanes.find(url.origin, settings, guard.judge(url));
       const forgiveStale = wanted.method !== 'POST' && !hasMetStale;
-      const call: Call = { ask: wanted, url, lane, withCredentials, authorization, continued, forgiveStale };
+      const call: Call = { ask: wanted, url, lane, withCredentials, authorization, resends, continued, forgiveStale };
       const outcome = await exchange(call);
       continued = true;
+      resends += 1;
 
       let trouble: Trouble;
       if ('kind' in outcome) {
@@ -214,7 +225,13 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
       }
       retries += 1;
       const waitMs = Math.max(trouble.waitMs, backOffMs(retries, random));
-      publish('upstream.retry', { upstream: name, attempt: retries, waitMs });
+      const { requestId } = wanted;
+      publish('upstream.retry', {
+        upstream: name,
+        attempt: retries,
+        waitMs,
+        ...(requestId === undefined ? {} : { requestId }),
+      });
       await pause(waitMs, wanted.signal);
     }
   }

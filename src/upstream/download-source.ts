@@ -3,6 +3,7 @@
  * where it stopped, so that whoever reads `next()` sees one stream and knows nothing of it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Claims } from '../core/claims.ts';
 import { algorithmOf, type Digest, Digester, firstMismatch } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
@@ -20,7 +21,7 @@ export interface Wanted {
   readonly headers?: Readonly<Record<string, string>>;
   readonly decode: boolean;
   readonly expected: readonly Digest[];
-  readonly priority?: 'client' | 'background';
+  readonly claims?: Claims;
   readonly requestId?: string;
   readonly about?: string;
   readonly inspect?: Inspect;
@@ -373,7 +374,7 @@ function question(wanted: Wanted, settings: SourceSettings, more?: Readonly<Reco
     },
     signal: settings.signal,
     ...(wanted.linked === undefined ? {} : { linked: wanted.linked }),
-    ...(wanted.priority === undefined ? {} : { priority: wanted.priority }),
+    ...(wanted.claims === undefined ? {} : { claims: wanted.claims }),
     ...(wanted.requestId === undefined ? {} : { requestId: wanted.requestId }),
     ...(wanted.about === undefined ? {} : { about: wanted.about }),
     // Every further request is counted by the source itself.

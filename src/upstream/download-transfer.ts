@@ -1,4 +1,5 @@
 /** One download from the first request to the last byte stored: what happens, in which order, and what when it fails. */
+import type { Claims } from '../core/claims.ts';
 import { algorithmOf, type Digest, Digester, firstMismatch } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import { Problem, toProblem } from '../core/problem.ts';
@@ -15,8 +16,13 @@ export interface TransferHooks {
   readonly onOver: () => void;
 }
 
+let transfers = 0;
+
 /** One download: receiving, storing, over. */
 export class Transfer implements Download {
+  /** Everybody who waits for it. */
+  readonly claims: Claims;
+  readonly id = ++transfers;
   readonly #request: DownloadRequest;
   readonly #settings: DownloadSettings;
   readonly #hooks: TransferHooks;
@@ -33,8 +39,9 @@ export class Transfer implements Download {
   #wasRead = false;
   #lingering: NodeJS.Timeout | undefined;
 
-  constructor(request: DownloadRequest, settings: DownloadSettings, hooks: TransferHooks) {
+  constructor(request: DownloadRequest, claims: Claims, settings: DownloadSettings, hooks: TransferHooks) {
     this.#request = request;
+    this.claims = claims;
     this.#expected = request.expected;
     this.#settings = settings;
     this.#hooks = hooks;
@@ -89,19 +96,20 @@ export class Transfer implements Download {
 
   /** Never rejects; `head` and `done` tell. */
   async run(): Promise<void> {
-    const { url } = this.#request;
-    publish('download.start', { url });
+    const { url, requestId } = this.#request;
+    const download = this.id;
+    publish('download.start', { download, url, ...(requestId === undefined ? {} : { requestId }) });
     try {
       const result = await this.#receive();
       this.#over();
-      publish('download.end', { url, bytes: result.size, outcome: result.stored ? 'stored' : 'passed' });
+      publish('download.end', { download, url, bytes: result.size, outcome: result.stored ? 'stored' : 'passed' });
       this.#done.resolve(result);
     } catch (error) {
       const problem = this.#abandoned ?? toProblem(error instanceof Unfit ? error.problem : error);
       const bytes = this.#ledger.size;
       this.#ledger.fail(problem);
       this.#over();
-      publish('download.end', { url, bytes, outcome: this.#abandoned ? 'abandoned' : 'failed' });
+      publish('download.end', { download, url, bytes, outcome: this.#abandoned ? 'abandoned' : 'failed' });
       this.#head.reject(problem);
       this.#done.reject(problem);
       await this.#ledger.discard();
@@ -112,7 +120,7 @@ export class Transfer implements Download {
   async #receive(): Promise<DownloadFacts & { readonly stored: boolean }> {
     let raw = false;
     for (let isLast = false; ; isLast = true) {
-      const source = await openSource(this.#request, this.#sourceSettings(raw));
+      const source = await openSource({ ...this.#request, claims: this.claims }, this.#sourceSettings(raw));
       this.#expected = source.expected;
       try {
         if (source.reply.status === 206) {

@@ -7,6 +7,7 @@
  * where the bytes lie and which of them are released; `download-reader.ts` is one client; `download-transfer.ts` is the
  * order of things. Here: what callers see, and which downloads there are.
  */
+import { type Claims, createClaims } from '../core/claims.ts';
 import type { Algorithm, Digest } from '../core/digest.ts';
 import type { OpenStage, Stage } from '../core/staging.ts';
 import type { Upstream } from './client.ts';
@@ -30,7 +31,6 @@ export interface DownloadRequest {
   readonly expectedSize?: number;
   /** Of the decoded body. */
   readonly maxSizeBytes: number;
-  readonly priority?: 'client' | 'background';
   readonly requestId?: string;
   /** What it is about, see `Ask`. */
   readonly about?: string;
@@ -85,6 +85,8 @@ export interface DownloadHead {
 }
 
 export interface Download {
+  /** What events call it. */
+  readonly id: number;
   /** When upstream's headers were accepted. Rejects with the Problem; nobody has to listen. */
   readonly head: Promise<DownloadHead>;
   /** When everything is over. Rejects with the Problem; nobody has to listen. */
@@ -110,8 +112,12 @@ export interface DownloadReader extends AsyncIterableIterator<Buffer, undefined>
 }
 
 export interface Downloads {
-  /** Joins the download of that key or starts one. `make` is called only in the second case, and at once. */
-  start(key: string, make: () => DownloadRequest): { readonly download: Download; readonly joined: boolean };
+  /** Joins the download of that key or starts one, on behalf of `claims`. `make` is called only in the second case, and at once. */
+  start(
+    key: string,
+    make: () => DownloadRequest,
+    claims?: Claims,
+  ): { readonly download: Download; readonly joined: boolean };
   /** The download of that key, if there is one that can be joined. */
   find(key: string): Download | undefined;
   /** Downloads under way. */
@@ -162,10 +168,13 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   let active = 0;
 
   return {
-    start(key, make) {
+    start(key, make, claims = createClaims({ priority: 'client' })) {
       const found = joinable.get(key);
-      if (found) return { download: found, joined: true };
-      const transfer = new Transfer(make(), settings, {
+      if (found) {
+        found.claims.join(claims);
+        return { download: found, joined: true };
+      }
+      const transfer = new Transfer(make(), claims, settings, {
         onClosed: () => {
           if (joinable.get(key) === transfer) joinable.delete(key);
         },

@@ -1,5 +1,6 @@
 /** One request and its answer, of whatever status: a turn in the queue, the breaker, the wire, and the events about them. */
 import type { Dispatcher } from 'undici';
+import { createClaims } from '../core/claims.ts';
 import { publish } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
 import { openBody } from './body.ts';
@@ -10,8 +11,7 @@ import type { Lane } from './lanes.ts';
 import { quotaOf } from './quota.ts';
 import { failed, isIll, type Trouble, unavailable } from './verdict.ts';
 
-const clientPriority = 10;
-const backgroundPriority = 0;
+const nobody = { priority: 'client' } as const;
 
 /** Headers that belong to one connection, or that are written here. */
 const ownHeaders: ReadonlySet<string> = new Set([
@@ -46,6 +46,10 @@ export interface Caller {
   readonly name: string;
   readonly via: string;
   readonly userAgent: string;
+  /** Origin of the upstream's own address. */
+  readonly home: string;
+  /** What the upstream may be told there of the trace that a request is part of. */
+  readonly tell: 'nothing' | 'traceparent' | 'all';
 }
 
 export interface Call {
@@ -56,10 +60,18 @@ export interface Call {
   readonly withCredentials: boolean;
   /** Value of the header; `undefined` with credentials off. */
   readonly authorization: string | undefined;
+  /** How often the same was sent before. */
+  readonly resends: number;
   /** A retry or the next hop of a redirect: it has waited for its turn before. */
   readonly continued: boolean;
   /** An idle connection that turns out to be closed is no failure: the request is sent again at once. */
   readonly forgiveStale: boolean;
+}
+
+/** Requests of one upstream. */
+interface Tally {
+  waiting: number;
+  running: number;
 }
 
 /** No answer. */
@@ -70,36 +82,45 @@ export interface Broken extends Trouble {
 
 export type Exchange = (call: Call) => Promise<Reply | Broken>;
 
+let exchanges = 0;
+
 export function createExchange(caller: Caller): Exchange {
   const { name } = caller;
-  let running = 0;
-  let waiting = 0;
+  const all: Tally = { waiting: 0, running: 0 };
+  const byOrg = new Map<string | undefined, Tally>();
 
-  function report(): void {
-    publish('upstream.queue', { upstream: name, waiting, running });
+  /** `org` is the one that began what is counted, whoever else waits for it. */
+  function count(org: string | undefined, waiting: number, running: number): void {
+    const own = byOrg.get(org) ?? { waiting: 0, running: 0 };
+    byOrg.set(org, own);
+    for (const tally of [all, own]) {
+      tally.waiting += waiting;
+      tally.running += running;
+    }
+    publish('upstream.queue', { upstream: name, ...all, ...(org === undefined ? {} : { org }), own: { ...own } });
   }
 
   async function takeTurn({ lane, ask, continued }: Call): Promise<() => void> {
-    const priority = ask.priority === 'background' ? backgroundPriority : clientPriority;
-    const entered = lane.queue.enter({ priority, signal: ask.signal, continued });
+    const claims = ask.claims ?? createClaims(nobody);
+    const { org } = claims.first;
+    const entered = lane.queue.enter({ claims, signal: ask.signal, continued });
     if (!entered) {
+      publish('upstream.turned-away', { upstream: name, ...(org === undefined ? {} : { org }) });
       const message = `Too many requests are waiting for the upstream "${name}"; try again in a moment.`;
       throw new Problem('busy', message, { retryAfterSeconds: 2 });
     }
-    waiting += 1;
-    report();
+    count(org, 1, 0);
     let giveBack: () => void;
     try {
       giveBack = await entered;
-    } finally {
-      waiting -= 1;
+    } catch (error) {
+      count(org, -1, 0);
+      throw error;
     }
-    running += 1;
-    report();
+    count(org, -1, 1);
     return () => {
       giveBack();
-      running -= 1;
-      report();
+      count(org, 0, -1);
     };
   }
 
@@ -112,6 +133,7 @@ export function createExchange(caller: Caller): Exchange {
     const { ask, url, lane } = call;
     const headers = headersOf(caller, call);
     refuseWhileOpen(lane.breaker);
+    const cameAt = performance.now();
     const leave = await takeTurn(call);
     try {
       // It may have opened while we waited.
@@ -124,11 +146,24 @@ export function createExchange(caller: Caller): Exchange {
     const mayBeStale = call.forgiveStale && lane.hasAnswered;
     const startedAt = performance.now();
     const about = {
+      exchange: ++exchanges,
       upstream: name,
       origin: url.origin,
       method: ask.method,
       ...(ask.requestId === undefined ? {} : { requestId: ask.requestId }),
     };
+    publish('upstream.request', {
+      ...about,
+      path: url.pathname,
+      resends: call.resends,
+      waitedMs: startedAt - cameAt,
+      // Wherever else a document or a redirect leads is nobody's business.
+      tell: call.withCredentials && url.origin === caller.home ? caller.tell : 'nothing',
+      add: (header, value) => {
+        headers[header] = value;
+      },
+    });
+    const over = (): void => publish('upstream.end', { exchange: about.exchange });
 
     let answer: Dispatcher.ResponseData;
     try {
@@ -145,14 +180,19 @@ export function createExchange(caller: Caller): Exchange {
       leave();
       if (isMisuse(error)) {
         pass.cancel();
+        over();
         throw error;
       }
       const kind = kindOf(error, 'request');
       const isStale = kind === 'cut' && mayBeStale;
       if (ask.signal?.aborted || isStale || !failures[kind].counts) pass.cancel();
       else pass.fail();
-      if (ask.signal?.aborted) throw ask.signal.reason;
+      if (ask.signal?.aborted) {
+        over();
+        throw ask.signal.reason;
+      }
       publish('upstream.failure', { ...about, code: kind, durationMs: performance.now() - startedAt });
+      over();
       return { ...failed(name, kind, error), isStale };
     }
 
@@ -171,9 +211,11 @@ export function createExchange(caller: Caller): Exchange {
         onBytes: (bytes) => publish('upstream.bytes', { upstream: name, bytes }),
         onEnd(failure) {
           leave();
-          if (!failure) return;
-          if (!isIll(status)) pass.fail();
-          publish('upstream.failure', { ...about, code: failure.kind, durationMs: performance.now() - startedAt });
+          if (failure) {
+            if (!isIll(status)) pass.fail();
+            publish('upstream.failure', { ...about, code: failure.kind, durationMs: performance.now() - startedAt });
+          }
+          over();
         },
       },
       ask.signal,

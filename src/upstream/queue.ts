@@ -1,16 +1,19 @@
-/** Turns at one origin: no more requests at a time than it should get, and people before prefetching. */
-import PQueue from 'p-queue';
+/** Turns at something shared: no more at a time than it should get, people before prefetching, and no organisation at another's expense. */
+import type { Claims } from '../core/claims.ts';
+import { createLines } from './lines.ts';
 
 export interface QueueSettings {
   readonly concurrency: number;
-  /** Beyond so many waiting ones the next is turned away. */
+  /**
+   * So many may wait; people and the background each have such a room. When it is full, whoever comes is turned away unless
+   * their organisation has less than its share of it, so with n organisations waiting no more than 1 + 1/2 + … + 1/n rooms are filled.
+   */
   readonly maxWaiting: number;
 }
 
 export interface Turn {
-  /** Higher goes first. */
-  readonly priority: number;
-  /** Takes a waiting request out again. */
+  readonly claims: Claims;
+  /** Takes a waiting request out again, and ends the turn of a running one. */
   readonly signal?: AbortSignal | undefined;
   /** It has waited before (a retry, the next hop of a redirect) and is not turned away now. */
   readonly continued: boolean;
@@ -23,23 +26,70 @@ export interface Queue {
   enter(turn: Turn): Promise<() => void> | undefined;
 }
 
-export function createQueue(settings: QueueSettings): Queue {
-  const queue = new PQueue({ concurrency: settings.concurrency });
+interface Guest {
+  readonly claims: Claims;
+  /** `org` is the one whose turn it is. */
+  readonly start: (org: string) => void;
+}
+
+export function createQueue({ concurrency, maxWaiting }: QueueSettings): Queue {
+  const lines = createLines<Guest>();
+  let running = 0;
+
+  function goOn(): void {
+    while (running < concurrency) {
+      const next = lines.next();
+      if (!next) return;
+      running += 1;
+      next.waiting.start(next.org);
+    }
+  }
+
   return {
     get waiting() {
-      return queue.size;
+      return lines.size;
     },
     get running() {
-      return queue.pending;
+      return running;
     },
-    enter({ priority, signal, continued }) {
-      const isFull = queue.pending >= settings.concurrency && queue.size >= settings.maxWaiting;
-      if (isFull && !continued) return undefined;
-      return new Promise((resolve, reject) => {
-        // The task is over when the place is given back, or when the signal ends the request.
-        const task = () => new Promise<void>((leave) => resolve(leave));
-        queue.add(task, { priority, signal }).catch(reject);
-      });
+    enter({ claims, signal, continued }) {
+      const isFree = running < concurrency;
+      if (!isFree && !continued && lines.isFull(claims.first, maxWaiting)) return undefined;
+      const entered = Promise.withResolvers<() => void>();
+      let giveBack: (() => void) | undefined;
+      const guest: Guest = {
+        claims,
+        start(org) {
+          let isOver = false;
+          giveBack = () => {
+            if (isOver) return;
+            isOver = true;
+            signal?.removeEventListener('abort', leave);
+            running -= 1;
+            lines.left(org);
+            goOn();
+          };
+          entered.resolve(giveBack);
+        },
+      };
+      const leave = (): void => {
+        if (giveBack) {
+          giveBack();
+          return;
+        }
+        lines.remove(guest);
+        entered.reject(signal?.reason);
+      };
+      if (signal?.aborted) {
+        entered.reject(signal.reason);
+        return entered.promise;
+      }
+      signal?.addEventListener('abort', leave, { once: true });
+      if (isFree) {
+        running += 1;
+        guest.start(lines.began(claims.first));
+      } else lines.add(guest);
+      return entered.promise;
     },
   };
 }

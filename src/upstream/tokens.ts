@@ -2,6 +2,7 @@
  * Tokens for upstreams that want one: asks the token server that a challenge names (the token flow of the distribution
  * specification), keeps what it hands out, and remembers what was challenged so that the next request brings its token.
  */
+import { type Claims, createClaims } from '../core/claims.ts';
 import { Problem } from '../core/problem.ts';
 import { type TokenChallenge, tokenChallengeOf, tokenUrl } from './challenge.ts';
 import type { Ask, Reply } from './client.ts';
@@ -54,7 +55,11 @@ export interface Tokens {
   /** One that can still be sent. */
   get(key: string): string | undefined;
   /** Whoever wants the same one while it is being fetched waits for it too; `signal` ends the waiting, not the fetching. */
-  obtain(key: string, fetch: () => Promise<Token>, signal: AbortSignal | undefined): Promise<string>;
+  obtain(
+    key: string,
+    fetch: (claims: Claims) => Promise<Token>,
+    asked: Pick<Ask, 'claims' | 'signal'>,
+  ): Promise<string>;
   /** Unless there is another one by now. */
   drop(key: string, value: string): void;
   readonly challenges: Recent<TokenChallenge>;
@@ -62,16 +67,16 @@ export interface Tokens {
 
 export function createTokens(clock: () => number): Tokens {
   const tokens = createRecent<Token>(maxTokens);
-  const coming = new Map<string, Promise<Token>>();
+  const coming = new Map<string, { readonly token: Promise<Token>; readonly claims: Claims }>();
 
-  function start(key: string, fetch: () => Promise<Token>): Promise<Token> {
-    const fetching = fetch()
+  function start(key: string, fetch: (claims: Claims) => Promise<Token>, claims: Claims): Promise<Token> {
+    const fetching = fetch(claims)
       .then((token) => {
         tokens.set(key, token);
         return token;
       })
       .finally(() => coming.delete(key));
-    coming.set(key, fetching);
+    coming.set(key, { token: fetching, claims });
     return fetching;
   }
 
@@ -80,8 +85,10 @@ export function createTokens(clock: () => number): Tokens {
       const known = tokens.get(key);
       return known && clock() < known.usableUntil ? known.value : undefined;
     },
-    async obtain(key, fetch, signal) {
-      const { value } = await unlessAborted(coming.get(key) ?? start(key, fetch), signal);
+    async obtain(key, fetch, { claims, signal }) {
+      const found = coming.get(key);
+      if (found && claims) found.claims.join(claims);
+      const { value } = await unlessAborted(found?.token ?? start(key, fetch, joinable(claims)), signal);
       return value;
     },
     drop(key, value) {
@@ -141,7 +148,12 @@ export function openLogins(options: LoginsOptions): (about: string | undefined) 
     return Buffer.concat(chunks).toString();
   }
 
-  async function fetchToken(challenge: TokenChallenge, { requestId }: Ask, isContinued: boolean): Promise<Token> {
+  async function fetchToken(
+    challenge: TokenChallenge,
+    { requestId }: Ask,
+    isContinued: boolean,
+    claims: Claims,
+  ): Promise<Token> {
     const askedAt = clock();
     const url = tokenUrl(challenge);
     if (home.protocol === 'https:' && url.protocol === 'http:') {
@@ -160,6 +172,7 @@ export function openLogins(options: LoginsOptions): (about: string | undefined) 
         url: url.href,
         headers: { accept: 'application/json', 'accept-encoding': 'identity' },
         linked: true,
+        claims,
         ...(requestId === undefined ? {} : { requestId }),
       },
       login,
@@ -185,7 +198,7 @@ export function openLogins(options: LoginsOptions): (about: string | undefined) 
     async function obtain(wanted: TokenChallenge, key: string, ask: Ask): Promise<string> {
       const isContinued = newAttempts > 0;
       try {
-        newest = await tokens.obtain(key, () => fetchToken(wanted, ask, isContinued), ask.signal);
+        newest = await tokens.obtain(key, (claims) => fetchToken(wanted, ask, isContinued, claims), ask);
         return bearer(key, newest);
       } catch (error) {
         if (!isTokenTrouble(error)) throw error;
@@ -236,6 +249,13 @@ export function openLogins(options: LoginsOptions): (about: string | undefined) 
       },
     };
   };
+}
+
+/** What others may join without waiting for the rest of what the first one asks. */
+function joinable(claims: Claims | undefined): Claims {
+  const own = createClaims(claims?.first ?? { priority: 'client' });
+  if (claims) own.join(claims);
+  return own;
 }
 
 /** `undefined` for anything that is no token. Nothing of the text gets into an error. */

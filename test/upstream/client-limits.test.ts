@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { createClaims } from '../../src/core/claims.ts';
 import type { Ask, Reply, UpstreamSettings } from '../../src/upstream/client.ts';
 import { type FakeUpstream, gate, startFakeUpstream } from '../support/fake-upstream.ts';
 import { eventually } from '../support/wait.ts';
@@ -30,10 +31,10 @@ describe('the queue', () => {
   it('lets waiting clients go before the background, and each in order', async () => {
     const { server, stop, ask, first } = await busy();
     const waiting = [
-      ask('/b1', { priority: 'background' }),
+      ask('/b1', { claims: createClaims({ priority: 'background' }) }),
       ask('/c1'),
-      ask('/b2', { priority: 'background' }),
-      ask('/c2', { priority: 'client' }),
+      ask('/b2', { claims: createClaims({ priority: 'background' }) }),
+      ask('/c2', { claims: createClaims({ priority: 'client' }) }),
     ];
     stop.open();
     await Promise.all([first, ...waiting]);

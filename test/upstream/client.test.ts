@@ -261,11 +261,13 @@ describe('what happened', () => {
     ];
     const [queue, quota] = [heard('upstream.queue'), heard('upstream.quota')];
     const reply = await upstreamAt(server.url).ask({ method: 'GET', url: `${server.url}/x`, requestId: 'r-1' });
-    expect(queue.at(-1)).toEqual({ upstream: 'inner', waiting: 0, running: 1 });
+    const busy = { waiting: 0, running: 1 };
+    expect(queue.at(-1)).toEqual({ upstream: 'inner', ...busy, own: busy });
     await textOf(reply);
     await eventually('the place is free', () => queue.at(-1)?.running === 0);
     expect(responses).toEqual([
       {
+        exchange: expect.any(Number),
         upstream: 'inner',
         origin: server.url,
         method: 'GET',

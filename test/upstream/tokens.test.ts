@@ -405,7 +405,7 @@ describe('a token', () => {
   it('and a challenge of thousands are not kept for ever', async () => {
     const tokens = createTokens(() => 0);
     for (let n = 0; n <= 1001; n += 1) {
-      await tokens.obtain(`${n}`, async () => ({ value: `t${n}`, usableUntil: 1 }), undefined);
+      await tokens.obtain(`${n}`, async () => ({ value: `t${n}`, usableUntil: 1 }), {});
       expect(tokens.get('1')).toBe(n === 0 ? undefined : 't1');
     }
     expect(['0', '1', '2', '1001'].map((key) => tokens.get(key))).toEqual([undefined, 't1', undefined, 't1001']);
