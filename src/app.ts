@@ -28,6 +28,7 @@ import { createDerivedDocuments } from './pipeline/derived.ts';
 import { buildSite, type Site } from './site.ts';
 import type { Disk } from './store/disk.ts';
 import type { Hosting } from './store/hosting.ts';
+import { startMeasuring } from './store/measuring.ts';
 import { openSets } from './store/sets.ts';
 import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
@@ -90,6 +91,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     ? startMetrics({
         version,
         upstreams: Object.keys(config.upstreams),
+        tokens: () => access.tokenCounts(),
         ...(config.storage.maxSizeBytes === undefined ? {} : { maxSizeBytes: config.storage.maxSizeBytes }),
       })
     : undefined;
@@ -99,6 +101,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     clock: now,
     ...(parts.disk ? { disk: parts.disk } : {}),
   });
+  const measuring = metrics && startMeasuring({ path: config.storage.path, ...(parts.disk ? { disk: parts.disk } : {}) });
   const upstreams = createUpstreams({ via, userAgent: `larder/${version}` });
   const pool = config.documents.threads > 0 ? createPool(config.documents.threads) : undefined;
   const compute = createCompute({
@@ -240,6 +243,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         downloads.artifacts.drain(config.server.drainMs),
         downloads.documents.drain(config.server.drainMs),
       ]);
+      await measuring?.close();
       await webhooks.close();
       await keepWarm.close();
       await missing.close();

@@ -343,7 +343,7 @@ describe('metrics', () => {
   let families: Map<string, string>;
 
   beforeAll(async () => {
-    const metrics = startMetrics({ version: '0.0.0', maxSizeBytes: 1 });
+    const metrics = startMetrics({ version: '0.0.0', maxSizeBytes: 1, tokens: () => [] });
     const { text } = await metrics.text();
     metrics.stop();
     families = new Map([...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]));

@@ -1,6 +1,7 @@
 /** Organisations, users, tokens, projects and rules: the configuration together with what was changed since, kept in one journal each. */
 import { createHmac } from 'node:crypto';
 import type { Access, Shown } from '../core/access.ts';
+import { publish } from '../core/events.ts';
 import type { TokenFacts } from '../core/hosting.ts';
 import type { Identity, TokenLimits } from '../core/identity.ts';
 import type { OpenJournal, Signature, Written } from '../core/journal.ts';
@@ -18,6 +19,8 @@ import { createSeals, type SealedIdentity } from './sealed.ts';
 import type { AccessSettings, ProjectSettings } from './settings.ts';
 import { createSignIn, type SignIn } from './sign-in.ts';
 import { newTokenId, tokenPrefix } from './token.ts';
+import { type TokenCount, tokenCounts } from './token-counts.ts';
+import { told } from './told.ts';
 import { type WebLogin, WebLogins } from './web-logins.ts';
 
 export interface AccessOptions {
@@ -72,6 +75,8 @@ export interface AccessControl extends Access {
   history(org: string, before?: number): AsyncIterable<Written<{ readonly action: string; readonly name?: string }>>;
   /** Also for organisation '': where the address says nothing of one, users of any are known by their passwords. */
   identify(org: string, shown: Shown | undefined): Promise<Identity>;
+  /** How many tokens are kept, as far as it is known here. */
+  tokenCounts(): readonly TokenCount[];
   /** A short-lived token in place of what was shown: registry clients and CI jobs want one. */
   seal(identity: Identity): Promise<SealedToken>;
   /**
@@ -250,13 +255,15 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     if (Object.keys(settings.issuers).length === 0) {
       throw new Problem('not_found', 'No issuer of ID tokens is configured here.');
     }
-    const plain = await issuers.verify(idToken, audiencesOf(origin, settings.hosts ?? []));
-    for (const org of orgs.names) await orgs.current(org);
-    if (!orgs.names.some((org) => isNamedIn(orgs, org, plain))) {
-      throw new Problem('forbidden', `No access rule of this server is about ci:${plain.name}.`);
-    }
-    const identity: Identity = limits ? { ...plain, token: { id: newTokenId(), ...limits } } : plain;
-    return { ...(await sealIdentity(identity)), identity };
+    return told('exchange', async () => {
+      const plain = await issuers.verify(idToken, audiencesOf(origin, settings.hosts ?? []));
+      for (const org of orgs.names) await orgs.current(org);
+      if (!orgs.names.some((org) => isNamedIn(orgs, org, plain))) {
+        throw new Problem('forbidden', `No access rule of this server is about ci:${plain.name}.`);
+      }
+      const identity: Identity = limits ? { ...plain, token: { id: newTokenId(), ...limits } } : plain;
+      return { ...(await sealIdentity(identity)), identity };
+    });
   }
 
   const formSecret = createHmac('sha256', sealingKey).update('forms').digest();
@@ -269,6 +276,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     answer: (code, identity) => logins.answer(code, identity && identification.sealedOf(identity)),
     async identify(user, secret, from) {
       const found = await identification.identify('', { kind: 'basic', user, secret, from });
+      publish('sign-in', { how: 'password', outcome: found.kind === 'anonymous' ? 'refused' : 'done' });
       if (found.kind !== 'anonymous' || found.rejected !== undefined) return found;
       return { ...found, rejected: wrongPassword(user) };
     },
@@ -307,13 +315,14 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
     version: (org) => orgs.known(org)?.directory.version ?? -1,
     async *history(org, before) {
       const { journal } = await orgs.needed(org);
-      for await (const written of journal.history(before)) yield { ...written, change: told(written.change) };
+      for await (const written of journal.history(before)) yield { ...written, change: changeFacts(written.change) };
     },
     async identify(org, shown) {
       const found = await identification.identify(org, shown);
       return found.kind === 'ci' && !isBelieved(found, settings) ? noIssuer : found;
     },
     seal: sealIdentity,
+    tokenCounts: () => tokenCounts(orgs, now()),
     get exchanges() {
       return Object.keys(settings.issuers).length > 0;
     },
@@ -339,7 +348,7 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
 }
 
 /** A change as the audit log has it. */
-function told(change: AccessChange): { readonly action: string; readonly name?: string } {
+function changeFacts(change: AccessChange): { readonly action: string; readonly name?: string } {
   switch (change.is) {
     case 'token':
       return { action: 'token', name: `${change.token.id} of ${change.token.user}` };

@@ -8,6 +8,7 @@ import type { AccessControl, Administration } from './access.ts';
 import { type Identification, wrongPassword } from './identification.ts';
 import type { Organisations } from './organisations.ts';
 import { hashOfToken, isWellFormed, tokenPrefix } from './token.ts';
+import { told } from './told.ts';
 import type { WebLogins } from './web-logins.ts';
 
 const all: readonly Action[] = ['read', 'publish', 'delete', 'admin'];
@@ -96,16 +97,18 @@ export function createCredentials(parts: {
       switch (ask.want) {
         case 'token': {
           const { description, may, expiresInDays } = ask;
-          const owner = await whoAsks(
-            org,
-            identity,
-            {
-              ...(ask.user === undefined ? {} : { user: ask.user }),
-              ...(ask.password === undefined ? {} : { password: ask.password }),
-            },
-            from,
-          );
-          const { token, facts } = await issue(owner, { description, may, expiresInDays });
+          const { token, facts } = await told('client', async () => {
+            const owner = await whoAsks(
+              org,
+              identity,
+              {
+                ...(ask.user === undefined ? {} : { user: ask.user }),
+                ...(ask.password === undefined ? {} : { password: ask.password }),
+              },
+              from,
+            );
+            return issue(owner, { description, may, expiresInDays });
+          });
           return { is: 'token', token, id: facts.id, user: facts.user };
         }
         case 'exchange': {
@@ -123,15 +126,17 @@ export function createCredentials(parts: {
         case 'web-poll': {
           const state = await logins.poll(ask.session);
           if (!state) throw new Problem('not_found', 'This login was not confirmed in time: start it again.');
-          if (state.state === 'refused') throw new Problem('forbidden', 'This login was refused in the browser.');
           if (state.state === 'open') return { is: 'web-waiting', retryAfterSeconds: 2 };
-          const owner = await identification.revive(
-            state.identity,
-            Math.floor(state.grantedAt / 1000),
-            Math.floor(now() / 1000) + 60,
-          );
-          if (owner.rejected !== undefined) throw new Problem('unauthorized', owner.rejected);
-          const { token, facts } = await issue(owner, { description: 'Login with a browser' });
+          const { token, facts } = await told('client', async () => {
+            if (state.state === 'refused') throw new Problem('forbidden', 'This login was refused in the browser.');
+            const owner = await identification.revive(
+              state.identity,
+              Math.floor(state.grantedAt / 1000),
+              Math.floor(now() / 1000) + 60,
+            );
+            if (owner.rejected !== undefined) throw new Problem('unauthorized', owner.rejected);
+            return issue(owner, { description: 'Login with a browser' });
+          });
           return { is: 'token', token, id: facts.id, user: facts.user };
         }
         case 'list': {

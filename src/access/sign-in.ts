@@ -8,6 +8,7 @@ import { limited } from './issuers.ts';
 import type { Organisations } from './organisations.ts';
 import type { Seals } from './sealed.ts';
 import type { SignInSettings } from './settings.ts';
+import { told } from './told.ts';
 
 export interface SignIn {
   /** `cookie` comes back with the answer of the issuer. `returnTo`: a path here. */
@@ -63,29 +64,31 @@ export function createSignIn(
       return { url: url.href, cookie: await seals.seal('sign-in', begun, lifeSeconds) };
     },
 
-    async finish(url, cookie) {
-      const opened = await seals.open<Begun>('sign-in', cookie);
-      if (!opened || opened === 'expired')
-        throw new Problem('unauthorized', 'This sign-in took too long: start it again.');
-      const { verifier, state, nonce, returnTo, redirectUri } = opened.value;
-      const current = new URL(redirectUri);
-      current.search = new URL(url).search;
-      const config = await asked(configured(), settings);
-      let claims: Readonly<Record<string, unknown>>;
-      try {
-        const tokens = await openid.authorizationCodeGrant(config, current, {
-          pkceCodeVerifier: verifier,
-          expectedState: state,
-          expectedNonce: nonce,
-          idTokenExpected: true,
-        });
-        claims = await claimsOf(config, tokens, settings);
-      } catch (error) {
-        throw asProblem(error, settings);
-      }
-      return { identity: await admit(orgs, settings, claims), returnTo };
-    },
+    finish: (url, cookie) => told('issuer', () => finish(url, cookie)),
   };
+
+  async function finish(url: string, cookie: string): ReturnType<SignIn['finish']> {
+    const opened = await seals.open<Begun>('sign-in', cookie);
+    if (!opened || opened === 'expired')
+      throw new Problem('unauthorized', 'This sign-in took too long: start it again.');
+    const { verifier, state, nonce, returnTo, redirectUri } = opened.value;
+    const current = new URL(redirectUri);
+    current.search = new URL(url).search;
+    const config = await asked(configured(), settings);
+    let claims: Readonly<Record<string, unknown>>;
+    try {
+      const tokens = await openid.authorizationCodeGrant(config, current, {
+        pkceCodeVerifier: verifier,
+        expectedState: state,
+        expectedNonce: nonce,
+        idTokenExpected: true,
+      });
+      claims = await claimsOf(config, tokens, settings);
+    } catch (error) {
+      throw asProblem(error, settings);
+    }
+    return { identity: await admit(orgs, settings, claims), returnTo };
+  }
 }
 
 async function discover(settings: SignInSettings, fetch: Fetch): Promise<openid.Configuration> {

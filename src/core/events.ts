@@ -179,7 +179,8 @@ export interface Events {
   };
   /** Somebody showed who they are, other than with a request to a repository; or a CI job showed its ID token for one of ours. */
   'sign-in': {
-    how: 'password' | 'issuer' | 'client' | 'exchange';
+    /** At the token service of registries, where clients come again and again: `registry`. */
+    how: 'password' | 'issuer' | 'client' | 'registry' | 'exchange';
     /** `failed`: an issuer could not be asked, or something broke here. */
     outcome: 'done' | 'refused' | 'failed';
   };

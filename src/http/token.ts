@@ -8,6 +8,7 @@ import Router from '@koa/router';
 import type { Context } from 'koa';
 import type { AccessControl, SealedToken } from '../access/access.ts';
 import type { Shown } from '../core/access.ts';
+import { publish } from '../core/events.ts';
 import type { Identity } from '../core/identity.ts';
 import { identityIn } from '../pipeline/identity.ts';
 import { readForm } from './form.ts';
@@ -27,6 +28,7 @@ export function tokenRoutes({ access, remoteOf }: TokenOptions): Router {
   const answer = async (ctx: Context, identity: Identity, scope?: string): Promise<void> => {
     ctx.set('cache-control', 'no-store');
     if (identity.rejected !== undefined) {
+      publish('sign-in', { how: 'registry', outcome: 'refused' });
       ctx.status = 401;
       ctx.set('www-authenticate', 'Basic realm="Larder"');
       // As registries give errors: docker, containerd and podman print the message.
@@ -34,6 +36,7 @@ export function tokenRoutes({ access, remoteOf }: TokenOptions): Router {
       return;
     }
     const { token, expiresInSeconds, issuedAt } = await access.seal(identity);
+    if (identity.kind !== 'anonymous') publish('sign-in', { how: 'registry', outcome: 'done' });
     ctx.body = registryToken({ token, expiresInSeconds, issuedAt }, scope);
   };
 

@@ -14,7 +14,8 @@ import { entryObjects, type StoredEntry } from './entries.ts';
 import { AllHosting } from './hosting-all.ts';
 import { type Index, openIndex } from './index.ts';
 import { openJournals } from './journal.ts';
-import { blobName, blobsPrefix, hexOfBlobName, sha256Hex, trashName, trashPrefix } from './layout.ts';
+import { blobName, blobsPrefix, collectedName, hexOfBlobName, sha256Hex, trashName, trashPrefix } from './layout.ts';
+import type { Collected } from './measuring.ts';
 import type { Objects } from './objects.ts';
 import { StagingArea } from './staging-area.ts';
 import { indexOptions, records, type StoreOptions } from './store.ts';
@@ -90,6 +91,7 @@ async function run(run: Run): Promise<CollectReport> {
   const old = found.filter((blob) => now - blob.modifiedAt >= options.graceMs);
   const trashed = options.dryRun ? [] : await trash(run, old);
   const deleted = options.dryRun ? [] : await purge(run);
+  if (!options.dryRun) await note(run, trashed, deleted);
   return {
     checked: blobs.length,
     unreferenced: old.map(({ hex, sizeBytes, modifiedAt }) => ({
@@ -177,6 +179,22 @@ async function purge(run: Run): Promise<Candidate[]> {
       deleted.push(blob);
   }
   return deleted;
+}
+
+/** For the server's metrics, which this process has no part in. */
+async function note(
+  { objects, now }: Run,
+  trashed: readonly Candidate[],
+  deleted: readonly Candidate[],
+): Promise<void> {
+  const collected: Collected = {
+    at: now,
+    trashed: trashed.length,
+    trashedBytes: sum(trashed),
+    deleted: deleted.length,
+    freedBytes: sum(deleted),
+  };
+  await objects.replace(collectedName, JSON.stringify(collected));
 }
 
 function sum(blobs: readonly Candidate[]): number {

@@ -49,7 +49,7 @@ export interface Disk {
   rm(path: string): Promise<void>;
   utimes(path: string, atMs: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
-  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
+  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number; readonly blocks?: number }>;
   /** Synchronous, because on an open descriptor it never waits for the disk and a trip to the thread pool costs thirty times as much. */
   statNow(fd: number): FileFacts;
   /** Synchronous, because it is asked before every answer and the name is in the system's memory: a few microseconds. */

@@ -6,7 +6,11 @@ export const entriesPrefix = 'entries/v1';
 export const quarantinePrefix = 'quarantine';
 /** Unreferenced blobs that `collect` took out, until the next run finds them still unmissed. */
 export const trashPrefix = 'trash/v1/sha256';
+/** What the last run that was to delete something did. */
+export const collectedName = 'index/collected.json';
 export const journalPrefix = 'journal/v1';
+/** Bytes in progress, those of downloads and of everything that is written. */
+export const stagingFolder = 'staging';
 export const indexFolder = 'index';
 /** Uploads that come in several requests. */
 export const uploadsFolder = 'uploads/v1';

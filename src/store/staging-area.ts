@@ -6,9 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { publish } from '../core/events.ts';
 import { codeOf, type Disk } from './disk.ts';
+import { stagingFolder } from './layout.ts';
 import { lockFile } from './process-lock.ts';
 
-const folder = 'staging';
 const ownedName = /^(\d+-[0-9a-f]{12})(?:\.lock|-\d+)$/;
 
 export class StagingArea {
@@ -19,7 +19,7 @@ export class StagingArea {
   #closed = false;
 
   constructor(root: string, disk: Disk) {
-    this.#path = join(root, folder);
+    this.#path = join(root, stagingFolder);
     this.#disk = disk;
   }
 

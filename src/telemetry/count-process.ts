@@ -4,6 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { bounded, type Counting } from './count.ts';
 
 const loopResolutionMs = 10;
+/** Where a person is wanted, so that the first fault is an increase and not a new line. */
+const faultPlaces = ['answering', 'eviction', 'index', 'journal', 'staging', 'store', 'webhooks'];
 
 export function countProcess({ registers, on, atEnd, known }: Counting): void {
   const faults = new Counter({
@@ -13,6 +15,7 @@ export function countProcess({ registers, on, atEnd, known }: Counting): void {
     registers,
   });
   const wheres = bounded(100);
+  for (const where of faultPlaces) faults.inc({ where: wheres(where) }, 0);
   // The rest of the text may name a package.
   on('fault', ({ where }) => faults.inc({ where: wheres(where.split(' ', 1)[0] ?? where) }));
   if (known.version !== undefined) {

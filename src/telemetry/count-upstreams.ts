@@ -13,6 +13,12 @@ export function countUpstreams({ registers, on, known }: Counting): void {
     labelNames: ['upstream', 'status_class'],
     registers,
   });
+  const throttled = new Counter({
+    name: 'larder_upstream_throttled_total',
+    help: 'Answers that say that too much was asked (429).',
+    labelNames,
+    registers,
+  });
   const latency = new Histogram({
     name: 'larder_upstream_duration_seconds',
     help: 'From asking an upstream to the headers of its answer.',
@@ -60,6 +66,7 @@ export function countUpstreams({ registers, on, known }: Counting): void {
   });
   for (const upstream of upstreams) {
     retries.inc({ upstream }, 0);
+    throttled.inc({ upstream }, 0);
     waiting.set({ upstream }, 0);
     running.set({ upstream }, 0);
   }
@@ -68,6 +75,7 @@ export function countUpstreams({ registers, on, known }: Counting): void {
   on('upstream.response', ({ upstream, status, durationMs }) => {
     responses.inc({ upstream, status_class: statusClass(status) });
     latency.observe({ upstream }, durationMs / 1000);
+    if (status === 429) throttled.inc({ upstream });
   });
   on('upstream.failure', ({ upstream, code }) => failures.inc({ upstream, code: codes(code) }));
   on('upstream.retry', ({ upstream }) => retries.inc({ upstream }));

@@ -10,6 +10,15 @@ export interface Known {
   readonly version?: string;
   readonly maxSizeBytes?: number;
   readonly upstreams?: readonly string[];
+  /** What is published at this moment, by organisation. */
+  readonly hosted?: () => Iterable<{ readonly org: string; readonly bytes: number; readonly maxBytes?: number }>;
+  /** Tokens at this moment. */
+  readonly tokens?: () => Iterable<{
+    readonly org: string;
+    readonly kind: 'user' | 'service';
+    readonly state: 'valid' | 'expiring' | 'expired' | 'revoked';
+    readonly count: number;
+  }>;
 }
 
 export interface Counting {
@@ -17,6 +26,8 @@ export interface Counting {
   /** For the library's own metrics. */
   readonly registers: Registry[];
   readonly on: On;
+  /** For families that are written without the library: their lines in Prometheus' text format, made when somebody reads them. */
+  readonly text: (lines: () => readonly string[]) => void;
   /** For what has to be ended beside subscriptions. */
   readonly atEnd: (end: () => void) => void;
   readonly known: Known;

@@ -5,9 +5,11 @@
 import { Registry } from 'prom-client';
 import { type EventName, type Events, subscribe } from '../core/events.ts';
 import type { Counting, Known } from './count.ts';
+import { countAccess } from './count-access.ts';
 import { countDocuments } from './count-documents.ts';
 import { countDownloads } from './count-downloads.ts';
 import { countHandOff } from './count-hand-off.ts';
+import { countHosted } from './count-hosted.ts';
 import { countOffline } from './count-offline.ts';
 import { countProcess, processMetrics } from './count-process.ts';
 import { countRequests } from './count-requests.ts';
@@ -30,24 +32,35 @@ const subjects: readonly ((counting: Counting) => void)[] = [
   countHandOff,
   countOffline,
   countStore,
+  countHosted,
+  countAccess,
   countProcess,
 ];
 
 export function startMetrics(known: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const ends: (() => void)[] = [];
+  const texts: (() => readonly string[])[] = [];
   const on = <N extends EventName>(name: N, listener: (event: Events[N]) => void): void => {
     ends.push(subscribe(name, listener));
   };
   for (const count of subjects) {
-    count({ registry, registers: [registry], on, atEnd: (end) => ends.push(end), known });
+    count({
+      registry,
+      registers: [registry],
+      on,
+      text: (lines) => texts.push(lines),
+      atEnd: (end) => ends.push(end),
+      known,
+    });
   }
   const aboutProcess = processMetrics();
   return {
     registry,
     async text() {
-      const texts = await Promise.all([registry.metrics(), aboutProcess.metrics()]);
-      return { contentType: registry.contentType, text: texts.join('\n') };
+      const made = await Promise.all([registry.metrics(), aboutProcess.metrics()]);
+      const written = texts.flatMap((lines) => lines());
+      return { contentType: registry.contentType, text: `${[...made, ...written].join('\n')}\n` };
     },
     stop() {
       for (const end of ends.splice(0)) end();
