@@ -32,6 +32,7 @@ import { startMeasuring } from './store/measuring.ts';
 import { openSets } from './store/sets.ts';
 import { openStore } from './store/store.ts';
 import { type Metrics, startMetrics } from './telemetry/metrics.ts';
+import { passTracesOn } from './telemetry/trace-context.ts';
 import { createUpstreams } from './upstream/client.ts';
 import { createDownloads } from './upstream/download.ts';
 import { createPlainFetch, judge } from './upstream/plain-fetch.ts';
@@ -95,6 +96,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         ...(config.storage.maxSizeBytes === undefined ? {} : { maxSizeBytes: config.storage.maxSizeBytes }),
       })
     : undefined;
+  let tracing = await traced(config.tracing);
   const store = await openStore({
     ...config.storage,
     index: config.index,
@@ -234,6 +236,11 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     async reload(next) {
       await access.update(accessSettings(next));
       site = await buildSite(next, siteParts);
+      if (JSON.stringify(next.tracing) !== JSON.stringify(current.tracing)) {
+        const before = tracing;
+        tracing = await traced(next.tracing);
+        void before(config.server.drainMs);
+      }
       current = next;
       server.forget();
     },
@@ -251,9 +258,20 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       await plain.close();
       await pool?.close();
       await store.close();
+      await tracing(config.server.drainMs);
       metrics?.stop();
     },
   };
+}
+
+/** Returns what ends it. The libraries are loaded only where they are wanted: they take as long as all the rest. */
+async function traced(config: TracingConfig | undefined): Promise<(deadlineMs: number) => Promise<void>> {
+  if (!config) {
+    const end = passTracesOn();
+    return async () => end();
+  }
+  const { startTracing } = await import('./telemetry/tracing.ts');
+  return startTracing({ ...config, version }).stop;
 }
 
 function keepWarmOf({ orgs }: Config, id: string) {

@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { resolve as resolvePath } from 'node:path';
 import { shown } from './check-file.ts';
 import { proxyFromEnvironment } from './egress.ts';
+import { clientLimitsOf, connectionsPerAddress, limitsOfOrg } from './limits.ts';
 import { type Path, type PlacedMistake, printPath, withoutCredentials } from './mistakes.ts';
 import {
   type Config,
@@ -14,6 +15,7 @@ import {
   type ServerConfig,
   type SignInConfig,
   type SourceConfig,
+  type TracingConfig,
   type UpstreamConfig,
   upstreamSchema,
 } from './schema.ts';
@@ -66,6 +68,7 @@ export async function resolveConfig(
     orgs[name] = {
       recording: org.recording,
       ...(org.maxSize === undefined ? {} : { maxSizeBytes: org.maxSize }),
+      limits: limitsOfOrg(org.limits, file.server.limits),
       teams: org.teams,
       webhooks: org.webhooks,
       repositories: Object.fromEntries(
@@ -119,24 +122,28 @@ export async function resolveConfig(
         memoryBytes: file.documents.memory,
       },
       log: file.log,
-      metrics: file.metrics,
+      metrics: { ...file.metrics, from: blocks(file.metrics.from, ['metrics', 'from'], complain) },
+      ...resolveTracing(file.tracing, options.environment, complain),
       notes,
     },
     mistakes,
   };
 }
 
+function blocks(texts: readonly string[], at: Path, complain: Complain): readonly string[] {
+  return texts.flatMap((text, index) => {
+    const block = parseBlock(text);
+    if (block !== undefined) return [block];
+    complain([...at, index], `"${text}" is no address block; write such as 10.0.0.0/8 or fd00::/8`);
+    return [];
+  });
+}
+
 async function resolveServer(server: ConfigFile['server'], complain: Complain): Promise<ServerConfig> {
   const at = (...path: (string | number)[]): Path => ['server', ...path];
   const publicUrl =
     server.publicUrl === undefined ? undefined : publicAddress(server.publicUrl, at('publicUrl'), complain);
-  const trustedProxies = server.trustedProxies.flatMap((text, index) => {
-    const block = parseBlock(text);
-    if (block === undefined) {
-      complain(at('trustedProxies', index), `"${text}" is no address block; write such as 10.0.0.0/8 or fd00::/8`);
-    }
-    return block === undefined ? [] : [block];
-  });
+  const trustedProxies = blocks(server.trustedProxies, at('trustedProxies'), complain);
   const { handOff } = server;
   if (handOff && server.trustedProxies.length === 0) {
     complain(at('handOff'), 'needs `server.trustedProxies`: nobody else is told where files are');
@@ -158,11 +165,59 @@ async function resolveServer(server: ConfigFile['server'], complain: Complain): 
       headersTimeoutMs: limits.headersTimeout,
       requestTimeoutMs: limits.requestTimeout,
       keepAliveTimeoutMs: limits.keepAliveTimeout,
+      readerTimeoutMs: limits.readerTimeout,
+      uploadBytesPerSecond: limits.uploadRate,
+      uploadWindowMs: limits.uploadWindow,
       connections: limits.connections,
+      streams: limits.streams,
+      clients: limits.clients,
+      perAddress: { ...clientLimitsOf(limits.perAddress), connections: connectionsPerAddress(limits) },
+      perIdentity: clientLimitsOf(limits.perIdentity),
     },
     drainMs: server.drain,
     hotMemoryBytes: server.hotMemory,
   };
+}
+
+const tracesPath = '/v1/traces';
+
+/** The environment says where to, never whether: what is set for other programs would send traces unasked. */
+function resolveTracing(
+  tracing: ConfigFile['tracing'],
+  environment: Environment,
+  complain: Complain,
+): { readonly tracing?: TracingConfig } {
+  if (tracing === undefined) return {};
+  const settings = typeof tracing === 'string' ? { endpoint: tracing, sample: 1, headers: {} } : tracing;
+  const named = environment.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT;
+  const general = environment.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const endpoint = settings.endpoint ?? (named || general);
+  const path: Path =
+    typeof tracing === 'string' || tracing.endpoint === undefined ? ['tracing'] : ['tracing', 'endpoint'];
+  if (!endpoint) {
+    complain(path, 'needs an endpoint, such as http://collector:4318, because the environment names none either');
+    return {};
+  }
+  const url = webAddress(endpoint, path, complain);
+  if (!url) return {};
+  if (url.username || url.password) {
+    complain(path, 'has credentials in it; write them under headers');
+    return {};
+  }
+  // OTLP: the general address has the path of each signal added; what is meant for traces alone is taken as it is.
+  const isWhole = url.pathname.endsWith(tracesPath) || (settings.endpoint === undefined && Boolean(named));
+  if (!isWhole) url.pathname = `${url.pathname.replace(/\/+$/, '')}${tracesPath}`;
+  for (const [name, value] of Object.entries(settings.headers)) {
+    const fine = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && /^[\x20-\x7e]+$/.test(value);
+    if (!fine)
+      complain(
+        ['tracing', 'headers', name],
+        'is no header: a name of letters, digits and "-", and a value on one line',
+      );
+  }
+  const { sample, headers } = settings;
+  const serviceName = ('serviceName' in settings ? settings.serviceName : undefined) ?? environment.OTEL_SERVICE_NAME;
+  return { tracing: { url: url.href, serviceName: serviceName || 'larder', sample, headers } };
 }
 
 function publicAddress(text: string, path: Path, complain: Complain): string | undefined {
@@ -299,6 +354,8 @@ async function finishUpstream(
     ],
     ...shortNamesOf(settings.shortNames ?? known?.shortNames),
     realms,
+    // Public registries are told nothing of who asks here, unless the configuration says so.
+    traceContext: settings.traceContext ?? (from === 'well known' ? 'nothing' : 'traceparent'),
     breaker: {
       failures: breaker.failures,
       windowMs: breaker.window,

@@ -3,7 +3,7 @@
  * absolute), and as people write it.
  */
 import { z } from 'zod';
-import { parseDuration, parseListen, parseSize } from './units.ts';
+import { parseDuration, parseListen, parseRate, parseSize } from './units.ts';
 
 export interface Config {
   /** Absolute path of the file it was read from. */
@@ -24,7 +24,10 @@ export interface Config {
   readonly webhooks: { readonly hosts: readonly string[] };
   readonly documents: DocumentsConfig;
   readonly log: LogConfig;
-  readonly metrics: { readonly enabled: boolean };
+  /** `from`: CIDR blocks. */
+  readonly metrics: { readonly enabled: boolean; readonly from: readonly string[] };
+  /** Absent: requests are not traced. */
+  readonly tracing?: TracingConfig;
   /** What the operator should know although it is no mistake. */
   readonly notes: readonly string[];
 }
@@ -54,7 +57,36 @@ export interface LimitsConfig {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** How long a client may take nothing of what is sent to it. */
+  readonly readerTimeoutMs: number;
+  /** Slowest that a request body may come, measured over the window. */
+  readonly uploadBytesPerSecond: number;
+  readonly uploadWindowMs: number;
   readonly connections: number;
+  /** Streams of one HTTP/2 connection. */
+  readonly streams: number;
+  /** Addresses, and as many identities, that are kept apart. */
+  readonly clients: number;
+  readonly perAddress: ClientLimitsConfig & { readonly connections: number };
+  readonly perIdentity: ClientLimitsConfig;
+}
+
+/** What is absent is unlimited. */
+export interface ClientLimitsConfig {
+  readonly requests?: { readonly perSecond: number; readonly burst: number };
+  /** Per second. */
+  readonly downloadBytes?: number;
+  /** Per second. */
+  readonly uploadBytes?: number;
+  /** At the same time. */
+  readonly transfers?: number;
+}
+
+/** Of one org; whole, with what the server's say filled in. */
+export interface OrgLimitsConfig {
+  readonly perAddress: ClientLimitsConfig;
+  readonly perIdentity: ClientLimitsConfig;
+  readonly total: ClientLimitsConfig;
 }
 
 export interface StorageConfig {
@@ -89,6 +121,8 @@ export interface UpstreamConfig {
   readonly shortNames?: string;
   /** Origins, without trailing slash. */
   readonly realms: readonly string[];
+  /** What it may be told of the trace that a request is part of. */
+  readonly traceContext: 'nothing' | 'traceparent' | 'all';
   readonly breaker: {
     readonly failures: number;
     readonly windowMs: number;
@@ -146,6 +180,7 @@ export interface OrgConfig {
   readonly webhooks: readonly WebhookConfig[];
   /** Of everything published in its repositories. */
   readonly maxSizeBytes?: number;
+  readonly limits: OrgLimitsConfig;
   readonly teams: Readonly<Record<string, readonly string[]>>;
   readonly users: Readonly<Record<string, UserConfig>>;
   readonly projects: Readonly<Record<string, ProjectConfig>>;
@@ -233,6 +268,15 @@ export interface DocumentsConfig {
   readonly memoryBytes: number;
 }
 
+export interface TracingConfig {
+  /** Where traces are sent to, with its path. */
+  readonly url: string;
+  readonly serviceName: string;
+  /** Share of the traces that begin here, from 0 to 1. */
+  readonly sample: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export interface LogConfig {
@@ -313,6 +357,18 @@ function flag(fallback: boolean) {
     .prefault(fallback);
 }
 
+function share() {
+  return z
+    .union([z.number(), z.string()], { error: 'needs a number from 0 to 1, such as 0.1' })
+    .meta({ title: 'number from 0 to 1', pattern: `^([01]|0?\\.\\d+|1\\.0+|${reference})$`, minimum: 0, maximum: 1 })
+    .transform((value, context) => {
+      const number = /^\d*\.?\d+$/.test(String(value)) ? Number(value) : Number.NaN;
+      if (number >= 0 && number <= 1) return number;
+      context.addIssue('is not a number from 0 to 1');
+      return z.NEVER;
+    });
+}
+
 function text(title = 'text') {
   return z.string().min(1, { error: 'is empty' }).meta({ title });
 }
@@ -326,6 +382,65 @@ function nameRecord<T extends z.ZodType>(value: T) {
   );
 }
 
+/** `undefined`: not said. */
+function orUnlimited<T extends z.ZodType>(value: T, title: string) {
+  return z
+    .union([z.literal('unlimited'), value], { error: `needs ${title}, or unlimited` })
+    .meta({ title: `${title}, or unlimited` })
+    .optional();
+}
+
+/** Per second. */
+function rate() {
+  return z
+    .union([z.string(), z.number()], { error: 'needs a rate, such as 50/s' })
+    .meta({ title: 'rate', pattern: `^(\\d+(\\.\\d+)?(/[smh])?|unlimited|${reference})$` })
+    .transform((value, context) => {
+      const perSecond = parseRate(value);
+      if (perSecond !== undefined && perSecond > 0) return perSecond;
+      context.addIssue('is no rate; write a number and one of /s, /m, /h, such as 50/s or 600/m');
+      return z.NEVER;
+    });
+}
+
+const burst = z
+  .union([z.number(), z.string()], { error: 'needs a whole number' })
+  .meta({ title: 'number' })
+  .transform((value, context) => {
+    const number = /^\d+$/.test(String(value)) ? Number(value) : 0;
+    if (number >= 1) return number;
+    context.addIssue('is not a whole number from 1');
+    return z.NEVER;
+  })
+  .optional();
+
+/** What one party may take; what is left out says nothing. */
+const clientLimits = {
+  requests: orUnlimited(rate(), 'a rate such as 50/s').describe(
+    'Requests, in the long run; more is answered 429 with `Retry-After`.',
+  ),
+  burst: burst.describe('Requests that may come at once before that counts. Without it, those of ten seconds.'),
+  download: orUnlimited(size(), 'a size').describe('Bytes per second of answers, all transfers together; more is slowed.'),
+  upload: orUnlimited(size(), 'a size').describe(
+    'Bytes per second of request bodies, all transfers together; more is slowed.',
+  ),
+  transfers: orUnlimited(count(1, 1).unwrap(), 'a number').describe('Requests being answered at the same time; more is answered 429.'),
+};
+
+const clientLimitsSchema = z.strictObject(clientLimits);
+
+const orgLimitsSchema = z.strictObject({
+  perAddress: clientLimitsSchema
+    .prefault({})
+    .describe('What one address may take here, in place of what the server says of it.'),
+  perIdentity: clientLimitsSchema
+    .prefault({})
+    .describe('What one user, service account or CI job may take here, in place of what the server says of it.'),
+  total: clientLimitsSchema
+    .prefault({})
+    .describe('What all clients of the org may take together, so that no other org has to do without.'),
+});
+
 const limitsSchema = z.strictObject({
   headerBytes: size().prefault('16KiB').describe('Longest request headers, all together; more is answered 431.'),
   urlBytes: size().prefault('8KiB').describe('Longest request target; more is answered 414.'),
@@ -337,7 +452,32 @@ const limitsSchema = z.strictObject({
   keepAliveTimeout: duration('75s').describe(
     'How long an idle connection stays open. Longer than the same setting of a load balancer in front, or requests fail now and then.',
   ),
-  connections: count(10_000, 1).describe('Connections at the same time; more are closed at once.'),
+  readerTimeout: duration('2m').describe(
+    'How long a client may take nothing of the answer that is being sent to it. One that takes little may stay.',
+  ),
+  uploadRate: size()
+    .prefault('1KB')
+    .describe('Bytes per second that have to come of a request body; one that comes slower is answered 408.'),
+  uploadWindow: duration('30s').describe('Over how long that is measured. Only time spent waiting for the client counts.'),
+  connections: count(10_000, 1).describe(
+    'Connections at the same time. For a further one, the one that has been idle for longest is closed; while none is idle, newcomers are.',
+  ),
+  streams: count(128, 1, 100_000).describe('Requests at the same time on one HTTP/2 connection.'),
+  clients: count(50_000, 1, 10_000_000).describe(
+    'Addresses that are kept apart while they use what they may, and as many identities; some 300 bytes each. Further ones share.',
+  ),
+  perAddress: z
+    .strictObject({
+      ...clientLimits,
+      connections: orUnlimited(count(1, 1).unwrap(), 'a number').describe(
+        'Connections of one address at the same time. Without it, four of five of all. Those of trusted proxies count for nobody.',
+      ),
+    })
+    .prefault({})
+    .describe('What one address may take, in each org anew. Of IPv6 the first 64 bits count. See `docs/limits.md`.'),
+  perIdentity: clientLimitsSchema
+    .prefault({})
+    .describe('What one user, service account or CI job may take, whichever of its tokens it shows.'),
 });
 
 const serverSchema = z.strictObject({
@@ -465,6 +605,13 @@ export const upstreamSchema = z.strictObject({
     .prefault([])
     .describe(
       'Token servers, such as https://auth.example.com, that may be shown `auth` although they are at another address.',
+    ),
+  traceContext: z
+    .enum(['nothing', 'traceparent', 'all'])
+    .optional()
+    .meta({ title: 'nothing, traceparent or all' })
+    .describe(
+      "What it is told of the trace a client's request is part of (W3C Trace Context), at its own address only: the ids, or `all`, with `tracestate`. Without it `traceparent`, and `nothing` for well-known addresses.",
     ),
   breaker: breakerSchema.prefault({}).describe('When to leave a failing upstream alone for a while.'),
 });
@@ -651,6 +798,7 @@ const orgSchema = z.strictObject({
     .describe('Source projects: their packages follow their visibility and members instead of the rules.'),
   repositories: nameRecord(repositorySchema).prefault({}).describe('Repositories by name; reached at `/ORG/NAME/`.'),
   maxSize: size().optional().describe('What may be published in all its repositories together; more is refused.'),
+  limits: orgLimitsSchema.prefault({}).describe('What its clients may take of the server. See `docs/limits.md`.'),
   access: z
     .array(accessSchema)
     .prefault([])
@@ -737,9 +885,48 @@ export const fileSchema = z.strictObject({
     .prefault({})
     .describe('What is written to standard output.'),
   metrics: z
-    .strictObject({ enabled: flag(true).describe('Serve `/metrics`.') })
+    .strictObject({
+      enabled: flag(true).describe('Serve `/metrics`.'),
+      from: z
+        .array(text('CIDR block'))
+        .prefault(nearby)
+        .describe(
+          'Address blocks from which it may be read, for it names repositories: loopback and private networks; see `docs/operating.md`. `[0.0.0.0/0, "::/0"]` is everybody.',
+        ),
+    })
     .prefault({})
     .describe('Numbers for Prometheus.'),
+  tracing: z
+    .union(
+      [
+        text('URL'),
+        z.strictObject({
+          endpoint: text('URL')
+            .optional()
+            .describe(
+              'OpenTelemetry collector, such as http://collector:4318 (OTLP over HTTP). Without it the environment variable OTEL_EXPORTER_OTLP_ENDPOINT counts.',
+            ),
+          sample: share()
+            .prefault(1)
+            .describe(
+              'Share of the traces that begin here to be kept. Whether a trace that came with a request is kept is for its sender to say.',
+            ),
+          headers: z
+            .record(z.string(), text())
+            .prefault({})
+            .meta({ title: 'text, by name' })
+            .describe('Sent along with the traces; write secrets as references.'),
+          serviceName: text('name')
+            .optional()
+            .describe('What the traces call this server. Without it OTEL_SERVICE_NAME counts, else `larder`.'),
+        }),
+      ],
+      { error: 'needs the address of a collector, or endpoint, sample, headers and serviceName' },
+    )
+    .optional()
+    .describe(
+      'Send traces of requests to this OpenTelemetry collector; see `docs/tracing.md`. Off unless it is there.',
+    ),
 });
 
 /** The file as written, checked and with defaults, but not yet put together. */

@@ -125,8 +125,8 @@ export interface Events {
     bytes: number;
     outcome: 'stored' | 'passed' | 'failed' | 'abandoned';
   };
-  /** A further request waits for a download that is under way. */
-  'download.join': { download: number; requestId: string };
+  /** A further request waits for what is being fetched already: for a download, or for the same document as another request. */
+  'download.join': { requestId: string; download: number } | { requestId: string; leader: string };
   'download.reader': { change: 1 | -1; joined: boolean };
   'download.resume': { url: string; offset: number };
   /** Upstream sent bytes that do not agree with what was promised. Nothing of them was stored. */

@@ -4,7 +4,7 @@
  * and everything here is dropped when the configuration changes.
  */
 import { LRUCache } from 'lru-cache';
-import { type Outcome, publish } from '../core/events.ts';
+import { type Events, type Outcome, publishOver } from '../core/events.ts';
 import { matchesEtag } from './conditional.ts';
 
 export interface HotAnswer {
@@ -114,11 +114,13 @@ export interface Served {
   readonly startedAt: number;
   readonly status: number;
   readonly bytesSent: number;
+  readonly traceparent?: string | undefined;
+  readonly tracestate?: string | undefined;
 }
 
 export function publishHit(answer: HotAnswer, served: Served): void {
   const durationMs = performance.now() - served.startedAt;
-  publish('request', {
+  const request: Events['request'] = {
     id: served.id,
     method: served.method,
     url: served.url,
@@ -132,5 +134,10 @@ export function publishHit(answer: HotAnswer, served: Served): void {
     firstByteMs: durationMs,
     remote: served.remote,
     userAgent: served.userAgent,
-  });
+  };
+  if (served.traceparent !== undefined) {
+    request.traceparent = served.traceparent;
+    if (served.tracestate !== undefined) request.tracestate = served.tracestate;
+  }
+  publishOver(request);
 }

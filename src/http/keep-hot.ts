@@ -7,6 +7,7 @@ import type { Answer } from '../pipeline/answer.ts';
 import type { Handled } from '../pipeline/handle.ts';
 import type { Base } from './base.ts';
 import { codingFor } from './coding.ts';
+import { traceOf } from './course.ts';
 import { factsOf, single } from './facts.ts';
 import { type HotAnswer, type HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
 import { requestIdOf } from './request-id.ts';
@@ -123,6 +124,7 @@ export function answerHot(
     startedAt,
     status: unmodified ? 304 : 200,
     bytesSent: unmodified ? 0 : answer.body.byteLength,
+    ...traceOf(req),
   });
   return true;
 }

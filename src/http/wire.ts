@@ -77,6 +77,26 @@ export function parseHead(text: string, urlBytes: number): Head | undefined {
   return { url, headers, coding: codingFor(headers['accept-encoding']) };
 }
 
+interface Trace {
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+const traceLine = /\r\n(traceparent|tracestate):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)[ \t]*(?=\r\n)/gi;
+
+/** What differs in each request of a traced client, and the head without it; `undefined`: nothing, or it is said twice. */
+export function withoutTrace(text: string): { readonly text: string; readonly trace: Trace } | undefined {
+  const trace: { traceparent?: string; tracestate?: string } = {};
+  let isFine = true;
+  const plain = text.replace(traceLine, (_, name: string, value: string) => {
+    const key = name.toLowerCase() as 'traceparent' | 'tracestate';
+    if (trace[key] !== undefined) isFine = false;
+    trace[key] = value;
+    return '';
+  });
+  return isFine && plain.length < text.length ? { text: plain, trace } : undefined;
+}
+
 /** Clients repeat themselves to the byte; so many different heads up to this length are remembered. */
 const headsKept = 4096;
 const longestKept = 1024;
@@ -118,16 +138,27 @@ export function createWire(options: WireOptions): net.Server {
   const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
   const heads = new Map<string, Head | null>();
 
+  /** Of the head that was looked at last: heads are shared by all requests that are the same but for it. */
+  let trace: Trace | undefined;
+
   function headOf(text: string): Head | undefined {
+    trace = undefined;
     if (text.length > options.headerBytes) return undefined;
     if (text.length > longestKept) return parseHead(text, options.urlBytes);
-    let head = heads.get(text);
-    if (head === undefined) {
-      head = parseHead(text, options.urlBytes) ?? null;
-      if (heads.size >= headsKept) heads.clear();
-      heads.set(text, head);
-    }
-    return head ?? undefined;
+    const known = heads.get(text);
+    if (known !== undefined) return known ?? undefined;
+    const plain = withoutTrace(text);
+    if (!plain) return keptHead(text);
+    trace = plain.trace;
+    const same = heads.get(plain.text);
+    return same === undefined ? keptHead(plain.text) : (same ?? undefined);
+  }
+
+  function keptHead(text: string): Head | undefined {
+    const head = parseHead(text, options.urlBytes);
+    if (heads.size >= headsKept) heads.clear();
+    heads.set(text, head ?? null);
+    return head;
   }
 
   function answerTo(head: Head, remoteAddress: string): { answer: HotAnswer; remote: string } | undefined {
@@ -167,6 +198,8 @@ export function createWire(options: WireOptions): net.Server {
       startedAt,
       status: unmodified ? 304 : 200,
       bytesSent: unmodified ? 0 : answer.body.byteLength,
+      traceparent: trace ? trace.traceparent : head.headers.traceparent,
+      tracestate: trace ? trace.tracestate : head.headers.tracestate,
     });
   }
 

@@ -5,6 +5,7 @@
 import type { Events } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
 import { redactText, redactUrl } from './redact.ts';
+import { traceIdIn } from './trace-context.ts';
 
 type Request = Events['request'];
 
@@ -24,6 +25,8 @@ export function accessLine(request: Request, time: number): string {
   let line = `{"level":${levelOf(request)},"time":${clock(time)},"id":${quote(id)},"method":${quote(method)},"url":${quote(url)},"status":${request.status},"repository":${quote(repository)},"route":${quote(route)},"cache":"${request.outcome}","bytes":${request.bytesSent},"ms":${decimal(request.durationMs)}`;
   if (request.firstByteMs !== undefined) line += `,"ttfb":${decimal(request.firstByteMs)}`;
   line += `,"remote":${quote(remote)},"ua":${quote(userAgent)}`;
+  const trace = request.trace ?? traceIdIn(request.traceparent);
+  if (trace !== undefined) line += `,"trace":"${trace}"`;
   if (request.handOff !== undefined) line += `,"handOff":"${request.handOff}"`;
   if (request.aborted) line += ',"aborted":true';
   if (request.error !== undefined) line += `,"err":${JSON.stringify(errorText(request.error))}`;

@@ -12,8 +12,11 @@ import { countHandOff } from './count-hand-off.ts';
 import { countHosted } from './count-hosted.ts';
 import { countOffline } from './count-offline.ts';
 import { countProcess, processMetrics } from './count-process.ts';
+import { countReloads } from './count-reloads.ts';
 import { countRequests } from './count-requests.ts';
+import { countShares } from './count-shares.ts';
 import { countStore } from './count-store.ts';
+import { countTracing } from './count-tracing.ts';
 import { countUpstreams } from './count-upstreams.ts';
 
 export interface Metrics {
@@ -35,6 +38,8 @@ const subjects: readonly ((counting: Counting) => void)[] = [
   countHosted,
   countAccess,
   countProcess,
+  countReloads,
+  countTracing,
 ];
 
 export function startMetrics(known: MetricsOptions = {}): Metrics {
