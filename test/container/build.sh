@@ -2,7 +2,9 @@
 # Builds the image from the Dockerfile with buildah, where the public base image can't be had: a stand-in for it is made from
 # Debian's own packages and this checkout's Node 24, under the same name, so that the Dockerfile is tested as it is.
 #
-#   build.sh STORE    needs root, buildah and debootstrap; STORE is a folder for buildah's images
+#   build.sh STORE    needs root, buildah and debootstrap; STORE is a folder for buildah's images, below which it leaves mounts
+#
+# In STORE it leaves: root (where the image's files are mounted), image.json, manifest.json (with the sizes of the layers as a registry gets them), driver.
 #
 # The stand-in is kept in .clients/ and made again when Node or the Debian release changes.
 set -euo pipefail
@@ -13,7 +15,21 @@ release=bookworm
 node=node_modules/node/bin/node
 kept=.clients/base-$release-node-$("$node" --version)-$(uname -m).tar
 
-buildah() { command buildah --storage-driver vfs --root "$store/images" --runroot "$store/run" "$@"; }
+# Copying whole file systems takes long; but one overlay does not lie on another, which is what a container's own files may be.
+storage_driver() {
+  local try=$store/try driver=vfs
+  mkdir -p "$try"/{lower,upper,work,merged}
+  if mount -t overlay overlay -o "lowerdir=$try/lower,upperdir=$try/upper,workdir=$try/work" "$try/merged" 2>/dev/null; then
+    umount "$try/merged"
+    driver=overlay
+  fi
+  rm -rf "$try"
+  echo "$driver"
+}
+driver=$(storage_driver)
+echo "$driver" >"$store/driver"
+
+buildah() { command buildah --storage-driver "$driver" --root "$store/images" --runroot "$store/run" "$@"; }
 
 # The mirror that this machine is set up to use.
 mirror() { apt-get indextargets --format "\$(REPO_URI)" 'Created-By: Packages' "Release: $release" | head -n 1; }
@@ -68,3 +84,8 @@ buildah bud --isolation chroot --format docker --pull-never --secret "id=npmrc,s
 container=$(buildah from --pull-never larder)
 buildah inspect --type image larder >"$store/image.json"
 buildah mount "$container" >"$store/root"
+# What a registry would be sent.
+buildah push -q larder "oci:$store/pushed:larder" >/dev/null
+manifest=$(grep -o '"digest":"sha256:[0-9a-f]*"' "$store/pushed/index.json" | head -n 1 | grep -o '[0-9a-f]\{64\}')
+cp "$store/pushed/blobs/sha256/$manifest" "$store/manifest.json"
+rm -rf "$store/pushed"

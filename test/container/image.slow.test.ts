@@ -2,11 +2,14 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selfSigned } from '../support/certificate.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
+import { type Container, type Engine, podman } from './engine.ts';
 import type { Findings, ImageConfig } from './inside.ts';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
@@ -31,6 +34,8 @@ describe.skipIf(skipped)(`the container image${skipped ? ` (${missing})` : ''}`,
   let files: string;
   let image: ImageConfig;
   let found: Findings;
+  let layers: readonly number[];
+  let engine: Engine | string;
 
   beforeAll(async () => {
     folder = await temporaryFolder('larder-image');
@@ -43,13 +48,26 @@ describe.skipIf(skipped)(`the container image${skipped ? ` (${missing})` : ''}`,
     files = readFileSync(join(store, 'root'), 'utf8').trim();
     image = (JSON.parse(readFileSync(join(store, 'image.json'), 'utf8')) as { Docker: { config: ImageConfig } }).Docker
       .config;
+    const manifest = JSON.parse(readFileSync(join(store, 'manifest.json'), 'utf8')) as {
+      layers: readonly { size: number }[];
+    };
+    layers = manifest.layers.map(({ size }) => size);
     const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
     const inside = [process.execPath, 'test/container/inside.ts', files, join(store, 'image.json'), folder.path];
     const { stdout } = await run('unshare', [...namespaces, ...inside], { cwd: checkout, maxBuffer: 1e8 });
     found = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Findings;
+    engine = await podman(store);
   });
 
-  afterAll(() => folder?.remove());
+  afterAll(async () => {
+    const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+    const ours = mounts
+      .map((line) => line.split(' ')[1] ?? '')
+      .filter((at) => folder && at.startsWith(`${folder.path}/`));
+    // What was mounted last lies on what was mounted before.
+    for (const at of ours.reverse()) await run('umount', ['--lazy', at]).catch(() => undefined);
+    await folder?.remove();
+  });
 
   it('runs as an unprivileged user', () => {
     expect(image.User).toBe('1000:1000');
@@ -88,20 +106,32 @@ describe.skipIf(skipped)(`the container image${skipped ? ` (${missing})` : ''}`,
 
   it('holds the program with its production dependencies, and nothing else of the checkout', () => {
     expect(readdirSync(join(files, 'larder')).sort()).toEqual([
-      '.npmrc',
       'LICENSE',
       'bin',
       'config',
       'node_modules',
-      'package-lock.json',
       'package.json',
       'src',
     ]);
+    expect(readdirSync(join(files, 'larder/config'))).not.toContain('deploy');
     const installed = readdirSync(join(files, 'larder/node_modules'));
     expect(installed).toContain('koa');
     expect(installed).not.toContain('vitest');
     expect(installed).not.toContain('node');
     expect(readdirSync(join(files, 'tmp'))).toEqual([]);
+    const unused = readdirSync(join(files, 'larder/node_modules'), { recursive: true, encoding: 'utf8' });
+    expect(unused.filter((file) => /\.(?:map|[cm]?ts)$/.test(file))).toEqual([]);
+    expect(readdirSync(join(files, 'usr/local/bin'))).not.toContain('npm');
+  });
+
+  // The stand-in for the base is larger than node:24-bookworm-slim, which has 75 to 80 MB.
+  it('is small: compressed, less than 15 MB of our own and less than 200 MB with its base', () => {
+    expect(layers.length).toBeGreaterThan(1);
+    const [base = 0, ...own] = layers;
+    const ownSize = own.reduce((sum, size) => sum + size, 0);
+    expect(ownSize).toBeGreaterThan(1e6);
+    expect(ownSize).toBeLessThan(15e6);
+    expect(base + ownSize).toBeLessThan(200e6);
   });
 
   it('keeps nothing of the settings it was built with', () => {
@@ -121,6 +151,66 @@ describe.skipIf(skipped)(`the container image${skipped ? ` (${missing})` : ''}`,
       'org.opencontainers.image.title': 'Larder',
       'org.opencontainers.image.licenses': 'Apache-2.0',
       'org.opencontainers.image.version': version,
+    });
+  });
+
+  describe('run by podman', () => {
+    let container: Container | undefined;
+
+    afterAll(() => container?.remove());
+
+    /** With TLS, a port and a key of its own, in a file that is mounted. */
+    async function start(context: { skip(note: string): never }): Promise<Container> {
+      if (typeof engine === 'string') return context.skip(engine);
+      if (container) return container;
+      const { cert, key } = selfSigned();
+      const config = (await readFile(join(checkout, 'config/container.yaml'), 'utf8')).replace(
+        'listen: 0.0.0.0:5273',
+        'listen: 0.0.0.0:6443\n  tls: { cert: /etc/larder/tls.crt, key: /etc/larder/tls.key }',
+      );
+      const files = { 'larder.yaml': config, 'tls.crt': cert, 'tls.key': key };
+      const mounts: string[] = [];
+      for (const [name, text] of Object.entries(files)) {
+        await writeFile(join(folder.path, name), text);
+        await chmod(join(folder.path, name), 0o644);
+        mounts.push('--volume', `${join(folder.path, name)}:/etc/larder/${name}:ro`);
+      }
+      container = await engine.start([...mounts, '--env', 'LARDER_CONFIG=/etc/larder/larder.yaml']);
+      return container;
+    }
+
+    it('is healthy with TLS on another port, unhealthy while it stands still, and healthy again', async (context) => {
+      const one = await start(context);
+      expect(await one.health()).toMatchObject({ code: 0 });
+      await one.signal('STOP');
+      expect(await one.health()).toMatchObject({ code: 1 });
+      await one.signal('CONT');
+      expect(await one.health()).toMatchObject({ code: 0 });
+    });
+
+    it('runs read-only, as its user, with no right to become another', async (context) => {
+      const one = await start(context);
+      const written = await one.exec(
+        'sh',
+        '-c',
+        'for at in /larder /tmp /etc /data; do touch $at/x 2>/dev/null && echo $at; done',
+      );
+      expect(written.out.trim()).toBe('/data');
+      expect((await one.exec('id', '-u')).out.trim()).toBe('1000');
+      expect((await one.exec('cat', '/proc/1/status')).out).toMatch(/^CapBnd:\s+0+$/m);
+    });
+
+    it('has the commands beside the server', async (context) => {
+      const one = await start(context);
+      expect(await one.exec('larder', 'health', '--ready')).toEqual({ code: 0, out: '' });
+      expect((await one.exec('larder', 'verify')).code).toBe(0);
+    });
+
+    it('reads its configuration again, and ends in order', async (context) => {
+      const one = await start(context);
+      await one.signal('HUP');
+      await one.logged('configuration reloaded');
+      expect(await one.stop()).toBe(0);
     });
   });
 });

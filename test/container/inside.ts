@@ -19,11 +19,13 @@ export interface ImageConfig {
   readonly User: string;
   readonly Env: readonly string[];
   readonly WorkingDir: string;
+  readonly Entrypoint: readonly string[];
   readonly Cmd: readonly string[];
   readonly Volumes: Readonly<Record<string, unknown>>;
   readonly ExposedPorts: Readonly<Record<string, unknown>>;
   readonly Labels: Readonly<Record<string, string>>;
   readonly Healthcheck: { readonly Test: readonly string[] };
+  readonly StopSignal: string;
 }
 
 interface Seen {
@@ -129,7 +131,7 @@ async function main(root: string, imageFile: string, folder: string): Promise<Fi
   assemble(root, folder);
 
   const upstream = `LARDER_NPM_REGISTRY=${registry.url}`;
-  const server = spawn(...commandIn(root, image, ['/usr/bin/env', upstream, ...image.Cmd]), {
+  const server = spawn(...commandIn(root, image, ['/usr/bin/env', upstream, ...image.Entrypoint, ...image.Cmd]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await listening(server);
