@@ -44,7 +44,7 @@ export interface Larder {
   /** Users, tokens and rights. */
   readonly access: AccessControl;
   listen(): Promise<{ readonly url: string; readonly port: number }>;
-  /** Takes over repositories, upstreams and access rules; what belongs to the process (address, storage, threads) stays. */
+  /** Takes over everything but what `needingRestart` names. What can't be put to use rejects and changes nothing. One at a time. */
   reload(config: Config): Promise<void>;
   /** Running transfers may end within the configured time. */
   close(): Promise<void>;
@@ -234,22 +234,25 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     access,
     listen: () => server.listen(),
     async reload(next) {
+      // Whatever may fail comes first: what can't be put to use changes nothing.
+      const built = await buildSite(next, siteParts);
       await access.update(accessSettings(next));
-      site = await buildSite(next, siteParts);
+      site = built;
+      server.renew(next.server.tls);
+      server.relimit(next.server.limits, orgLimits(next));
       if (JSON.stringify(next.tracing) !== JSON.stringify(current.tracing)) {
         const before = tracing;
         tracing = await traced(next.tracing);
-        void before(config.server.drainMs);
+        void before(next.server.drainMs);
       }
       current = next;
       server.forget();
+      upstreams.retire();
     },
     async close() {
-      await server.close(config.server.drainMs);
-      await Promise.all([
-        downloads.artifacts.drain(config.server.drainMs),
-        downloads.documents.drain(config.server.drainMs),
-      ]);
+      const { drainMs } = current.server;
+      await server.close(drainMs);
+      await Promise.all([downloads.artifacts.drain(drainMs), downloads.documents.drain(drainMs)]);
       await measuring?.close();
       await webhooks.close();
       await keepWarm.close();
@@ -258,7 +261,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       await plain.close();
       await pool?.close();
       await store.close();
-      await tracing(config.server.drainMs);
+      await tracing(drainMs);
       metrics?.stop();
     },
   };

@@ -2,15 +2,17 @@
 import { parseArgs } from 'node:util';
 import { createLarder, type Larder } from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
+import { needingRestart } from './config/restart.ts';
 import type { Config } from './config/schema.ts';
 import { publish } from './core/events.ts';
-import { startLog } from './telemetry/log.ts';
+import { checkOptions } from './site.ts';
+import { type Log, startLog } from './telemetry/log.ts';
 
 /** Exit codes of configuration.md: 0 done, 1 failed, 2 configuration or usage. */
 export async function serve(file: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<void> {
   let config: Config;
   try {
-    config = await loadConfig(file, env);
+    config = await loadConfig(file, env, { further: checkOptions });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
@@ -23,7 +25,11 @@ export async function serve(file: string | undefined, env: NodeJS.ProcessEnv = p
     const { url } = await larder.listen();
     log.logger.info({ url, config: config.file, storage: config.storage.path }, 'listening');
     log.flush();
-    await untilStopped(larder, file, env, log);
+    await untilStopped(
+      larder,
+      log,
+      createReload(larder, config, () => loadConfig(file, env, { further: checkOptions }), log),
+    );
   } catch (error) {
     log.logger.fatal({ err: error }, 'Larder could not start');
     process.exitCode = 1;
@@ -32,13 +38,31 @@ export async function serve(file: string | undefined, env: NodeJS.ProcessEnv = p
   }
 }
 
+/** One after the other, so that what stands in the file last is in force in the end. Never rejects. */
+function createReload(larder: Larder, started: Config, load: () => Promise<Config>, { logger }: Log): () => void {
+  async function reload(): Promise<void> {
+    try {
+      const config = await load();
+      await larder.reload(config);
+      publish('config.reload', { outcome: 'done' });
+      logger.info({ config: config.file }, 'configuration reloaded');
+      for (const option of needingRestart(started, config)) {
+        logger.warn({ option }, `${option} changed: takes effect after a restart`);
+      }
+    } catch (error) {
+      publish('config.reload', { outcome: 'refused' });
+      const mistakes = error instanceof ConfigError ? { mistakes: error.message.split('\n') } : { err: error };
+      logger.error(mistakes, 'configuration not reloaded: the one before stays in force');
+    }
+  }
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(reload);
+  };
+}
+
 /** The first signal ends gently, a second one at once. SIGHUP reads the configuration again; one with mistakes changes nothing. */
-function untilStopped(
-  larder: Larder,
-  file: string | undefined,
-  env: NodeJS.ProcessEnv,
-  log: ReturnType<typeof startLog>,
-): Promise<void> {
+function untilStopped(larder: Larder, log: Log, reload: () => void): Promise<void> {
   return new Promise((stopped) => {
     let stopping = false;
     const stop = (signal: NodeJS.Signals): void => {
@@ -53,15 +77,7 @@ function untilStopped(
     };
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
-    process.on('SIGHUP', () => {
-      loadConfig(file, env)
-        .then((config) => larder.reload(config))
-        .then(
-          () => log.logger.info('configuration reloaded'),
-          (error: unknown) =>
-            log.logger.error({ err: error }, 'configuration not reloaded: the one before stays in force'),
-        );
-    });
+    process.on('SIGHUP', reload);
   });
 }
 

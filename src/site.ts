@@ -30,6 +30,28 @@ function spelled(claims: readonly string[], { spell }: Format): readonly string[
 const never: TakedownPolicy = { confirmations: Number.POSITIVE_INFINITY, overMs: 0 };
 const usualTakedown: TakedownPolicy = { confirmations: 3, overMs: 3_600_000 };
 
+/** What formats have against their settings, all at once: only they know them. */
+export async function checkOptions({ orgs }: Config): Promise<{ at: (string | number)[]; message: string }[]> {
+  const mistakes: { at: (string | number)[]; message: string }[] = [];
+  for (const [org, { repositories }] of Object.entries(orgs)) {
+    for (const [name, { format: id, options }] of Object.entries(repositories)) {
+      // That there is no such format is said elsewhere.
+      const format = await loadFormat(id).catch(() => undefined);
+      const at = ['orgs', org, 'repositories', name, 'options'];
+      const names = Object.keys(options);
+      try {
+        format?.configure?.(options);
+        if (format && !format.configure && names.length > 0) {
+          mistakes.push({ at, message: `format ${id} has no options, so not ${names.join(', ')}` });
+        }
+      } catch (error) {
+        mistakes.push({ at, message: (error as Error).message });
+      }
+    }
+  }
+  return mistakes;
+}
+
 export interface SiteParts {
   readonly store: Store;
   readonly upstreams: Upstreams;

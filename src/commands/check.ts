@@ -1,50 +1,47 @@
-import { ConfigError, loadConfig, type Mistake } from '../config/load.ts';
+import { ConfigError, loadConfig } from '../config/load.ts';
 import { withoutCredentials } from '../config/mistakes.ts';
 import type { Config, SourceConfig } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
-import { loadFormat } from '../formats/load.ts';
+import { checkOptions } from '../site.ts';
 import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';
 import { serverUrl } from './server-url.ts';
 
 export const command: Command = {
   name: 'check',
   summary: 'Checks the configuration and says what would run.',
-  details: 'Exits with 2 and names every mistake if there are any. Secrets are never printed.',
-  options: { config: configOption, json: jsonOption },
+  details:
+    'Exits with 2 and names every mistake, as FILE:LINE:COLUMN, if there are any. Secrets are never printed. In a pipeline that has ' +
+    'no secrets, --without-secrets passes over what refers to them.',
+  options: {
+    config: configOption,
+    json: jsonOption,
+    'without-secrets': {
+      type: 'boolean',
+      description:
+        'Variables of the environment and files that are not here are no mistakes; what refers to them is not checked.',
+    },
+  },
   async run(input) {
     const { say, environment } = input;
-    const config = await loadConfig(input.text('config'), environment);
-    await checkOptions(config);
-    const facts = describe(config);
-    if (input.flag('json')) say(json(facts));
-    else say(printed(facts, environment.npm_execpath === undefined));
-    return exitCodes.done;
+    try {
+      const config = await loadConfig(input.text('config'), environment, {
+        further: checkOptions,
+        withoutSecrets: input.flag('without-secrets'),
+      });
+      const facts = describe(config);
+      if (input.flag('json')) say(json({ ...facts, mistakes: [] }));
+      else say(printed(facts, environment.npm_execpath === undefined));
+      return exitCodes.done;
+    } catch (error) {
+      if (!(error instanceof ConfigError) || !input.flag('json')) throw error;
+      say(json({ file: error.file, mistakes: error.mistakes }));
+      return exitCodes.usage;
+    }
   },
 };
 
 /** The same command may give another answer below npm, so it says so. */
 const npmHint = ' (started by npm, as npm start does, Larder takes over the registry that npm is set to)';
-
-/** Only a format knows its own settings. */
-async function checkOptions(config: Config): Promise<void> {
-  const mistakes: Mistake[] = [];
-  for (const [org, { repositories }] of Object.entries(config.orgs)) {
-    for (const [name, repository] of Object.entries(repositories)) {
-      const format = await loadFormat(repository.format);
-      const path = `orgs.${org}.repositories.${name}.options`;
-      const names = Object.keys(repository.options);
-      try {
-        format.configure?.(repository.options);
-        if (!format.configure && names.length > 0) {
-          mistakes.push({ path, message: `format ${format.id} has no options, so not ${names.join(', ')}` });
-        }
-      } catch (error) {
-        mistakes.push({ path, message: (error as Error).message });
-      }
-    }
-  }
-  if (mistakes.length > 0) throw new ConfigError(config.file, mistakes);
-}
 
 interface Facts {
   readonly file: string;

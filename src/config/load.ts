@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkFile } from './check-file.ts';
 import { configFile } from './file.ts';
-import { ConfigError, isWithin, type Mistake, type Path } from './mistakes.ts';
+import { ConfigError, isWithin, type Mistake, type Path, type PlacedMistake, printPath } from './mistakes.ts';
 import { resolveConfig } from './resolve.ts';
 import type { Config } from './schema.ts';
 import { type Environment, readSource, reasonOf } from './source.ts';
@@ -12,22 +12,44 @@ import { type Environment, readSource, reasonOf } from './source.ts';
 export { configFile, defaultFile } from './file.ts';
 export { ConfigError, type Mistake } from './mistakes.ts';
 
+export interface LoadOptions {
+  /** What is wrong although the schema has nothing against it: a format's own settings. */
+  readonly further?: (config: Config) => Promise<readonly { readonly at: Path; readonly message: string }[]>;
+  /** For looking at a file elsewhere than where it is used: what refers to something that is not here is not checked, and noted. */
+  readonly withoutSecrets?: boolean;
+}
+
 /** Throws a `ConfigError` that holds every mistake. */
-export async function loadConfig(file: string | undefined, environment: Environment = process.env): Promise<Config> {
+export async function loadConfig(
+  file: string | undefined,
+  environment: Environment = process.env,
+  { further, withoutSecrets = false }: LoadOptions = {},
+): Promise<Config> {
   const filePath = configFile(file, environment);
   const tree = await readSource(await read(filePath), environment);
   const checked = checkFile(tree);
-  const mistakes: Mistake[] = checked.mistakes.map(bare);
+  const mistakes: PlacedMistake[] = [...checked.mistakes];
+  const reported = (): Mistake[] =>
+    mistakes.filter(({ missing }) => !withoutSecrets || missing === undefined).map(bare);
   if (checked.file) {
     const resolved = await resolveConfig(checked.file, tree, { filePath, environment, formats: await formatIds() });
     // Where something was wrong already, whatever stood in for it is no further mistake.
-    const further = resolved.mistakes.filter(
-      ({ at }) => !checked.mistakes.some((known) => isConsequence(at, known.at)),
-    );
-    mistakes.push(...further.map(bare));
-    if (mistakes.length === 0) return resolved.config;
+    const own = (await further?.(resolved.config)) ?? [];
+    const later = [
+      ...resolved.mistakes,
+      ...own.map(({ at, message }) => ({ path: printPath(at), at, message, ...tree.place(at) })),
+    ];
+    const isKnown = (at: Path): boolean =>
+      checked.mistakes.some(
+        (known) => isConsequence(at, known.at) || (known.missing !== undefined && isWithin(known.at, at)),
+      );
+    mistakes.push(...later.filter(({ at }) => !isKnown(at)));
+    if (reported().length === 0) {
+      const unseen = mistakes.map(({ path, missing }) => `${path}: not checked, because ${missing} is not here`);
+      return { ...resolved.config, notes: [...resolved.config.notes, ...unseen] };
+    }
   }
-  throw new ConfigError(filePath, sorted(mistakes));
+  throw new ConfigError(filePath, sorted(reported()));
 }
 
 /** `upstreams.x` is without a URL because `upstreams.x.url` was wrong. */

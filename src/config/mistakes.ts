@@ -12,6 +12,8 @@ export interface Mistake {
 /** Before it is told: with its path in parts. */
 export interface PlacedMistake extends Mistake {
   readonly at: Path;
+  /** Only that something is not here: a variable of the environment, a file. */
+  readonly missing?: string;
 }
 
 /** The configuration can't be used. */

@@ -1,6 +1,7 @@
 /** From a checked file to the configuration the program runs on; says what does not fit together. */
 import { networkInterfaces } from 'node:os';
 import { resolve as resolvePath } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { shown } from './check-file.ts';
 import { proxyFromEnvironment } from './egress.ts';
 import { clientLimitsOf, connectionsPerAddress, limitsOfOrg } from './limits.ts';
@@ -19,14 +20,15 @@ import {
   type UpstreamConfig,
   upstreamSchema,
 } from './schema.ts';
-import { type Environment, readText, type SourceTree } from './source.ts';
+import { type Environment, Missing, readText, type SourceTree } from './source.ts';
 import { guess, hint } from './suggest.ts';
 import { type Listen, parseBlock } from './units.ts';
 import { npmRegistry, wellKnown, wellKnownIssuers } from './well-known.ts';
 
 type UpstreamFile = ConfigFile['upstreams'][string];
 type RepositoryFile = ConfigFile['orgs'][string]['repositories'][string];
-type Complain = (path: Path, message: string) => void;
+/** `missing`: only that it is not here. */
+type Complain = (path: Path, message: string, missing?: string) => void;
 
 export interface ResolveOptions {
   readonly filePath: string;
@@ -55,8 +57,9 @@ export async function resolveConfig(
 ): Promise<{ readonly config: Config; readonly mistakes: readonly PlacedMistake[] }> {
   const mistakes: PlacedMistake[] = [];
   const notes: string[] = [];
-  const complain: Complain = (at, message) => {
-    mistakes.push({ path: printPath(at), at, message: shown(message, at, tree), ...tree.place(at) });
+  const complain: Complain = (at, message, missing) => {
+    const only = missing === undefined ? {} : { missing };
+    mistakes.push({ path: printPath(at), at, message: shown(message, at, tree), ...only, ...tree.place(at) });
   };
 
   const names = namesIn(tree);
@@ -151,6 +154,7 @@ async function resolveServer(server: ConfigFile['server'], complain: Complain): 
   const cert = server.tls && (await pem(server.tls.cert, at('tls', 'cert'), /-----BEGIN CERTIFICATE-----/, complain));
   const key =
     server.tls && (await pem(server.tls.key, at('tls', 'key'), /-----BEGIN [A-Z ]*PRIVATE KEY-----/, complain));
+  if (cert !== undefined && key !== undefined) checkPair(cert, key, at('tls', 'key'), complain);
   const { limits } = server;
   return {
     listen: server.listen,
@@ -177,6 +181,15 @@ async function resolveServer(server: ConfigFile['server'], complain: Complain): 
     drainMs: server.drain,
     hotMemoryBytes: server.hotMemory,
   };
+}
+
+/** Of two files that are renewed together one may be the old one still. */
+function checkPair(cert: string, key: string, path: Path, complain: Complain): void {
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    complain(path, `cannot be used with the certificate: ${(error as Error).message}`);
+  }
 }
 
 const tracesPath = '/v1/traces';
@@ -248,7 +261,7 @@ async function pem(file: string, path: Path, shape: RegExp, complain: Complain):
       `${resolvePath(file)} holds no ${path.at(-1) === 'key' ? 'private key' : 'certificate'} in PEM form`,
     );
   } catch (error) {
-    complain(path, (error as Error).message);
+    complain(path, (error as Error).message, error instanceof Missing ? error.what : undefined);
   }
   return undefined;
 }

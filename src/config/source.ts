@@ -90,7 +90,8 @@ export async function readSource(text: string, environment: Environment): Promis
     try {
       return await refer(name, environment);
     } catch (error) {
-      mistakes.push({ path: printPath(path), at: path, message: (error as Error).message, ...place(path) });
+      const missing = error instanceof Missing ? { missing: error.what } : {};
+      mistakes.push({ path: printPath(path), at: path, message: (error as Error).message, ...missing, ...place(path) });
       return `\${${name}}`;
     }
   };
@@ -112,6 +113,16 @@ function firstLine(text: string): string {
   return text.split('\n')[0] ?? text;
 }
 
+/** Something that a configuration refers to is not here; elsewhere it may be. */
+export class Missing extends Error {
+  readonly what: string;
+
+  constructor(message: string, what: string) {
+    super(message);
+    this.what = what;
+  }
+}
+
 async function refer(name: string, environment: Environment): Promise<string> {
   if (name.startsWith('file:')) {
     const bytes = await readText(name.slice('file:'.length));
@@ -121,7 +132,7 @@ async function refer(name: string, environment: Environment): Promise<string> {
     throw new Error(`\${${name}} is no reference; write \${NAME}, \${file:PATH}, or $\${…} for the text itself`);
   }
   const value = environment[name];
-  if (value === undefined) throw new Error(`the environment has no ${name}; set it, or write \${file:PATH}`);
+  if (value === undefined) throw new Missing(`the environment has no ${name}; set it, or write \${file:PATH}`, name);
   return value;
 }
 
@@ -132,7 +143,7 @@ export async function readText(path: string): Promise<string> {
   try {
     bytes = await readFile(file);
   } catch (error) {
-    throw new Error(`cannot read ${file}: ${reasonOf(error)}`);
+    throw new Missing(`cannot read ${file}: ${reasonOf(error)}`, file);
   }
   if (bytes.length > largestBytes) throw new Error(`${file} is longer than 1 MiB, which no such file is`);
   return bytes.toString('utf8');

@@ -1,6 +1,6 @@
 /** The HTTP server: request id, limits, hot answers, control plane, then the pipeline. */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import http2 from 'node:http2';
+import http2, { type Http2SecureServer } from 'node:http2';
 import type net from 'node:net';
 import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
@@ -67,9 +67,13 @@ export interface HttpServer {
   listen(): Promise<{ readonly url: string; readonly port: number }>;
   /** Forgets hot answers: whatever shaped them has changed. */
   forget(): void;
+  /** For new connections; those that are open go on. Nothing happens where it is served without. Throws if the two do not belong together. */
+  renew(tls: ServerOptions['tls']): void;
   /** No new connections; running answers may end within the deadline, what is left is cut. */
   close(deadlineMs: number): Promise<void>;
 }
+
+const leastTls = 'TLSv1.2';
 
 export function createServer(options: ServerOptions): HttpServer {
   const hot = new HotAnswers(options.hotMemoryBytes, options.now);
@@ -103,7 +107,7 @@ export function createServer(options: ServerOptions): HttpServer {
   plain.on('clientError', (error, socket) => answerMalformed(error, socket as net.Socket, pending.get(socket)));
   let front: net.Server;
   if (tls) {
-    const secure = http2.createSecureServer({ ...tls, ...settings, allowHTTP1: true, minVersion: 'TLSv1.2' });
+    const secure = http2.createSecureServer({ ...tls, ...settings, allowHTTP1: true, minVersion: leastTls });
     secure.on('request', (req, res) => onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse));
     secure.on('checkContinue', (req, res) =>
       onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse),
@@ -146,6 +150,9 @@ export function createServer(options: ServerOptions): HttpServer {
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
     },
     forget: () => hot.clear(),
+    renew(next) {
+      if (tls && next) (front as Http2SecureServer).setSecureContext({ ...next, minVersion: leastTls });
+    },
     close: async (deadlineMs) => {
       await closeGently(front, plain, open, app.running, deadlineMs);
       app.handOff?.close();

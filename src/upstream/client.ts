@@ -92,6 +92,8 @@ export interface Upstream {
 
 export interface Upstreams {
   open(settings: UpstreamSettings): Upstream;
+  /** Settings have changed: connections that are needed no longer are closed, those in use when they are through. */
+  retire(): void;
   /** Lets running requests end for a moment, then ends them. */
   close(): Promise<void>;
 }
@@ -122,7 +124,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const clock = options.clock ?? Date.now;
   const lanes = createLanes({ clock, lookup: options.lookup });
   const shared: Shared = { options, clock, lanes, pauses: createPauses(clock), tokens: createTokens(clock) };
-  return { open: (settings) => openUpstream(settings, shared), close: lanes.close };
+  return { open: (settings) => openUpstream(settings, shared), retire: lanes.retire, close: lanes.close };
 }
 
 function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses, tokens }: Shared): Upstream {

@@ -16,6 +16,9 @@ const maxLanes = 200;
 
 const closeGraceMs = 5000;
 
+// A request that was under way when settings changed may go on for long; it is looked at this often.
+const retireEveryMs = 1000;
+
 export interface LaneSettings extends AgentSettings {
   readonly maxQueue: number;
   readonly breaker: BreakerSettings;
@@ -33,6 +36,8 @@ export interface Lane {
 export interface Lanes {
   /** Upstreams that ask the same origin in the same way share a lane, whatever their credentials. */
   find(origin: string, settings: LaneSettings, trust: Trust): Lane;
+  /** Closes what nobody uses, and the rest once nobody uses it, unless it is asked for again: settings have changed. */
+  retire(): void;
   /** Lets running requests end for a moment, then ends them. After it `find` is a problem. */
   close(): Promise<void>;
 }
@@ -48,6 +53,9 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
   // The most recently used one is last.
   const lanes = new Map<string, Lane>();
   const fingerprints = new WeakMap<LaneSettings, string>();
+  /** Keys of those that were in use when settings changed last, and were not asked for since. */
+  const retiring = new Set<string>();
+  let retirement: NodeJS.Timeout | undefined;
   let isClosed = false;
 
   function fingerprintOf(settings: LaneSettings): string {
@@ -87,6 +95,7 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
     // Trust is part of the key: a connection once made to a private address must not be there for a stranger's link.
     const key = `${trust} ${origin} ${fingerprintOf(settings)}`;
     const known = lanes.get(key);
+    retiring.delete(key);
     if (known) lanes.delete(key);
     else if (lanes.size >= maxLanes) closeOldest();
     const lane = known ?? open(origin, settings, trust);
@@ -94,8 +103,26 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
     return lane;
   }
 
+  function retire(): void {
+    for (const key of lanes.keys()) retiring.add(key);
+    closeRetired();
+  }
+
+  function closeRetired(): void {
+    clearTimeout(retirement);
+    for (const key of retiring) {
+      const lane = lanes.get(key);
+      if (lane && (lane.queue.running > 0 || lane.queue.waiting > 0)) continue;
+      retiring.delete(key);
+      lanes.delete(key);
+      void lane?.agent.close();
+    }
+    if (retiring.size > 0 && !isClosed) retirement = setTimeout(closeRetired, retireEveryMs).unref();
+  }
+
   async function close(): Promise<void> {
     isClosed = true;
+    clearTimeout(retirement);
     const agents = [...lanes.values()].map(({ agent }) => agent);
     lanes.clear();
     const inTime = new AbortController();
@@ -105,5 +132,5 @@ export function createLanes({ clock, lookup = systemLookup as LookupFunction }: 
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  return { find, close };
+  return { find, retire, close };
 }
