@@ -70,6 +70,8 @@ function createPool(threads: number) {
     idleTimeout: idleWorkerMs,
     resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes },
   });
+  // The pool's own queue knows no organisations, so that nobody is to wait there.
+  const turns = createQueue({ concurrency: threads, maxWaiting: Number.POSITIVE_INFINITY });
   return {
     async run(job: Job, moved: readonly ArrayBuffer[], claims: Claims): Promise<unknown> {
       const leave = await turns.enter({ claims, continued: true });
@@ -79,8 +81,6 @@ function createPool(threads: number) {
         leave?.();
       }
     },
-  // The pool's own queue knows no organisations, so that nobody is to wait there.
-  const turns = createQueue({ concurrency: threads, maxWaiting: Number.POSITIVE_INFINITY });
     close: () => pool.destroy(),
   };
 }
