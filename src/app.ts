@@ -12,6 +12,8 @@ import type { Repository } from './core/repository.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
 import { exchangeRoutes, isExchange } from './http/exchange.ts';
+import type { LimitSettings } from './http/limits.ts';
+import type { Clock } from './http/limits-pacer.ts';
 import { loginRoutes } from './http/login.ts';
 import { createServer, type HttpServer } from './http/server.ts';
 import { tokenRoutes } from './http/token.ts';
@@ -55,6 +57,8 @@ export interface LarderParts {
   readonly disk?: Disk;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** What limits of clients are measured by. */
+  readonly clock?: Clock;
 }
 
 /** A worker must be able to hold a document at its limit decoded, and no more. */
@@ -198,6 +202,8 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
 
   const server: HttpServer = createServer({
     ...config.server,
+    orgLimits: orgLimits(config),
+    clock: parts.clock,
     via,
     now,
     addresses: () => site,
@@ -227,7 +233,14 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       const { usable, writable, reason } = store.health();
       return { ready: usable, caching: writable, ...(reason === undefined ? {} : { reason }) };
     },
-    ...(metrics ? { metrics: () => metrics.text() } : {}),
+    ...(metrics
+      ? {
+          metrics: () => {
+            server.tellConnections();
+            return metrics.text();
+          },
+        }
+      : {}),
   });
 
   return {
@@ -239,6 +252,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       await access.update(accessSettings(next));
       site = built;
       server.renew(next.server.tls);
+      server.relimit(next.server.limits, orgLimits(next));
       server.relimit(next.server.limits, orgLimits(next));
       if (JSON.stringify(next.tracing) !== JSON.stringify(current.tracing)) {
         const before = tracing;
@@ -300,6 +314,10 @@ function mayUseUpstream({ orgs }: Config, name: string, org: string): boolean {
 function hostsOf({ server, hosts }: Config): string[] {
   const own = server.publicUrl === undefined ? [] : [new URL(server.publicUrl).hostname];
   return [...own, ...Object.keys(hosts).filter((host) => host !== 'default')];
+}
+
+function orgLimits({ orgs }: Config): LimitSettings['orgs'] {
+  return Object.fromEntries(Object.entries(orgs).map(([name, { limits }]) => [name, limits]));
 }
 
 function accessSettings(config: Config): AccessSettings {

@@ -41,6 +41,14 @@ export function parseDuration(text: string | number): number | undefined {
   return amount(String(text), durationUnits);
 }
 
+const rateUnits: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 };
+
+/** Per second: `50/s`, `600/m`, `1000/h`, or a plain number. */
+export function parseRate(text: string | number): number | undefined {
+  const [, value, unit = ''] = /^(\d+(?:\.\d+)?)(?:\/([smh]))?$/.exec(String(text).trim()) ?? [];
+  return value === undefined ? undefined : Number(value) / (rateUnits[unit] ?? 1);
+}
+
 export interface Listen {
   readonly host: string;
   readonly port: number;

@@ -209,6 +209,23 @@ export interface Events {
   'trace.dropped': { spans: number };
   /** The configuration was read again; refused: it has mistakes, or could not be put to use. */
   'config.reload': { outcome: 'done' | 'refused' };
+  /** A client wanted more than it may: a request or connection was refused, or a transfer is slowed from here on (`bandwidth`). */
+  limited: {
+    /** Whose limit it is. */
+    by: 'address' | 'identity' | 'org';
+    kind: 'requests' | 'transfers' | 'bandwidth' | 'connections';
+    /** `-`: no organisation's. */
+    org: string;
+    /** Of the client. */
+    remote: string;
+    requestId?: string;
+  };
+  /** A transfer had to wait for its turn. */
+  throttled: { by: 'address' | 'identity' | 'org'; org: string; ms: number };
+  /** A client was cut because it sent or took too little. */
+  'client.slow': { kind: 'headers' | 'body' | 'reader'; remote: string };
+  /** Told before metrics are read. */
+  connections: { open: number; idle: number };
   /** Something in the background failed that no request waits for. */
   fault: { where: string; error: unknown };
 }

@@ -33,7 +33,7 @@ export function endWithConnection(socket: net.Socket, res: ServerResponse): void
 export async function closeGently(
   front: net.Server,
   plain: http.Server,
-  open: ReadonlySet<net.Socket>,
+  open: () => Iterable<net.Socket>,
   running: Running,
   deadlineMs: number,
 ): Promise<void> {
@@ -44,7 +44,7 @@ export async function closeGently(
   while (running.count > 0 && performance.now() < deadline) {
     await Promise.race([running.changed(), new Promise((done) => setTimeout(done, 100).unref())]);
   }
-  for (const socket of open) {
+  for (const socket of open()) {
     if (socket.writableLength === 0 || performance.now() >= deadline) socket.destroy();
     else socket.destroySoon();
   }

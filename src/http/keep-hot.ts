@@ -81,6 +81,7 @@ export function answerHot(
   res: ServerResponse,
   hot: HotAnswers,
   baseOf: (facts: ReturnType<typeof factsOf>) => Base,
+  mayHave: (answer: HotAnswer, remote: string, bytes: number) => boolean,
 ): boolean {
   const { headers } = req;
   if (req.method !== 'GET' || headers.range !== undefined || !isAnonymous(headers.authorization)) return false;
@@ -107,9 +108,10 @@ export function answerHot(
     coding: codingFor(single(headers['accept-encoding'])),
   });
   if (!answer) return false;
+  const unmodified = isUnmodified(answer, headers['if-none-match']);
+  if (!mayHave(answer, facts.remote, unmodified ? 0 : answer.body.byteLength)) return false;
   const startedAt = performance.now();
   const id = requestIdOf(headers['x-request-id']);
-  const unmodified = isUnmodified(answer, headers['if-none-match']);
   res.writeHead(unmodified ? 304 : 200, {
     ...(unmodified ? answer.unmodifiedHeaders : answer.headers),
     'x-request-id': id,

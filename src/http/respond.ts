@@ -6,6 +6,7 @@ import type { FoundArtifact } from '../core/source.ts';
 import type { Answer } from '../pipeline/answer.ts';
 import { matchesEtag, rangeApplies } from './conditional.ts';
 import type { HandOff } from './hand-off.ts';
+import type { Pace } from './limits-pacer.ts';
 
 /** What is counted about one response. */
 export interface Tally {
@@ -31,6 +32,8 @@ export interface Exchange {
   readonly requestId: string;
   readonly now: () => number;
   readonly handOff?: HandOff | undefined;
+  /** Absent: as fast as the client takes it. */
+  readonly pace?: Pace | undefined;
 }
 
 /** Headers that are the same whatever part of the answer is sent. */
@@ -132,7 +135,7 @@ function setPart(headers: Record<string, string>, part: ByteRange | undefined, s
 }
 
 async function respondBytes(
-  { req, res, tally }: Exchange,
+  { req, res, tally, pace }: Exchange,
   answer: Answer,
   bytes: Uint8Array,
   ranges: boolean,
@@ -150,12 +153,16 @@ async function respondBytes(
   }
   const sent = part ? bytes.subarray(part.from, part.to) : bytes;
   // In slices: many clients taking one big buffer at once would each fill their socket in one go and hold up the loop.
+  const slice = pace?.sliceBytes ?? largestSlice;
   let at = 0;
-  for (; sent.byteLength - at > largestSlice; at += largestSlice) {
-    tally.bytesSent += largestSlice;
-    if (!res.write(sent.subarray(at, at + largestSlice))) await drained(res);
+  for (; sent.byteLength - at > slice; at += slice) {
+    if (pace) await pace.take(slice);
+    if (res.destroyed) return;
+    tally.bytesSent += slice;
+    if (!res.write(sent.subarray(at, at + slice))) await drained(res);
     if (res.destroyed) return;
   }
+  if (pace) await pace.take(sent.byteLength - at);
   tally.bytesSent += sent.byteLength - at;
   res.end(sent.subarray(at));
 }
@@ -204,7 +211,7 @@ function nameFile(res: ServerResponse, headers: Record<string, string>, address:
 
 /** Headers leave with the first bytes: what fails before them is still a clean error. */
 async function sendStream(
-  { res, tally }: Exchange,
+  { res, tally, pace }: Exchange,
   status: number,
   headers: Record<string, string>,
   stream: AsyncIterable<Buffer>,
@@ -219,9 +226,12 @@ async function sendStream(
     res.writeHead(status, headers);
     tally.firstByteAt = performance.now();
     while (!next.done) {
-      tally.bytesSent += next.value.byteLength;
-      if (!res.write(next.value)) await drained(res);
-      if (res.destroyed) return;
+      for (const slice of pace ? sliced(next.value, pace.sliceBytes) : [next.value]) {
+        if (pace) await pace.take(slice.byteLength);
+        tally.bytesSent += slice.byteLength;
+        if (!res.write(slice)) await drained(res);
+        if (res.destroyed) return;
+      }
       next = await chunks.next();
     }
     res.end();
@@ -232,6 +242,10 @@ async function sendStream(
     res.off('close', leave);
     leave();
   }
+}
+
+function* sliced(bytes: Buffer, size: number): Generator<Buffer> {
+  for (let at = 0; at < bytes.byteLength; at += size) yield bytes.subarray(at, at + size);
 }
 
 /** Settles when the client took what was written, or left. */
@@ -259,12 +273,13 @@ const largestRead = 1024 * 1024;
  * client takes bytes faster than the disk gives them, so a slow one never holds more than the smallest pair.
  */
 async function sendStored(
-  { res, tally }: Exchange,
+  { res, tally, pace }: Exchange,
   readInto: (buffer: Uint8Array, position: number) => Promise<number>,
   from: number,
   to: number,
 ): Promise<void> {
-  let length = Math.min(smallestRead, to - from);
+  const largest = pace?.sliceBytes ?? largestRead;
+  let length = Math.min(smallestRead, largest, to - from);
   const buffers = [Buffer.allocUnsafeSlow(length), Buffer.alloc(0)];
   let turn = 0;
   let written: Promise<void> | undefined;
@@ -276,8 +291,9 @@ async function sendStored(
       const buffer = (buffers[turn] as Buffer).subarray(0, grown);
       const read = await readInto(buffer, at);
       if (read === 0) throw new Error(`Stored bytes end at ${at}, before ${to}.`);
-      if (isWritten && at > from) length = Math.min(largestRead, length * 2);
+      if (isWritten && at > from) length = Math.min(largest, length * 2);
       await written;
+      if (pace) await pace.take(read);
       if (res.destroyed) return;
       at += read;
       tally.bytesSent += read;

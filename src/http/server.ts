@@ -1,6 +1,6 @@
 /** The HTTP server: request id, limits, hot answers, control plane, then the pipeline. */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import http2, { type Http2SecureServer } from 'node:http2';
+import type { Http2SecureServer } from 'node:http2';
 import type net from 'node:net';
 import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
@@ -11,16 +11,22 @@ import { createBase, createTrust } from './base.ts';
 import { readBody, streamBody } from './body.ts';
 import { closeGently, endWithConnection, Running } from './closing.ts';
 import { codingFor } from './coding.ts';
+import { Connections } from './connections.ts';
 import { type Course, newCourse, publishRequest } from './course.ts';
 import { noSuchAddress, refuseExcess } from './excess.ts';
 import { factsOf, flat, single, split } from './facts.ts';
 import { HandOff, type HandOffSettings } from './hand-off.ts';
-import { HotAnswers, type HotQuestion } from './hot.ts';
+import { type HotAnswer, HotAnswers, type HotQuestion } from './hot.ts';
 import { answerHot, keepIfHot } from './keep-hot.ts';
+import { type LimitSettings, Limits, noOrg, type Visit } from './limits.ts';
+import type { ClientLimits } from './limits-account.ts';
+import type { Clock } from './limits-pacer.ts';
 import { answerMalformed } from './malformed.ts';
 import { answerProblem } from './problems.ts';
+import { onQuiet, watchReader } from './readers.ts';
 import { type Addresses, recordedIn, resolve, withoutPrefix } from './resolve.ts';
 import { release, respond } from './respond.ts';
+import { createSecure } from './secure.ts';
 import { type StatusOptions, statusRoutes } from './status.ts';
 import { createWire } from './wire.ts';
 
@@ -31,15 +37,11 @@ export interface ServerOptions extends StatusOptions {
   /** Large stored bytes are sent by the proxy in front, if it offers that. */
   readonly handOff?: HandOffSettings | undefined;
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
-  readonly limits: {
-    readonly headerBytes: number;
-    readonly urlBytes: number;
-    readonly bodyBytes: number;
-    readonly headersTimeoutMs: number;
-    readonly requestTimeoutMs: number;
-    readonly keepAliveTimeoutMs: number;
-    readonly connections: number;
-  };
+  readonly limits: ServerLimits;
+  /** By org. */
+  readonly orgLimits: LimitSettings['orgs'];
+  /** Tests bring their own. */
+  readonly clock?: Clock | undefined;
   readonly hotMemoryBytes: number;
   /** Our own name in `Via`: a request that carries it went in a circle. */
   readonly via: string;
@@ -51,6 +53,25 @@ export interface ServerOptions extends StatusOptions {
   readonly overrides: (method: string, path: string) => boolean;
   /** Asked for each request, so that a new configuration takes effect with the next one. */
   readonly addresses: () => Addresses;
+}
+
+export interface ServerLimits {
+  readonly headerBytes: number;
+  readonly urlBytes: number;
+  readonly bodyBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly readerTimeoutMs: number;
+  readonly uploadBytesPerSecond: number;
+  readonly uploadWindowMs: number;
+  readonly connections: number;
+  /** Of one HTTP/2 connection. */
+  readonly streams: number;
+  /** Addresses, and as many identities, that are kept apart. */
+  readonly clients: number;
+  readonly perAddress: ClientLimits & { readonly connections: number };
+  readonly perIdentity: ClientLimits;
 }
 
 /** How a request came. */
@@ -69,6 +90,10 @@ export interface HttpServer {
   forget(): void;
   /** For new connections; those that are open go on. Nothing happens where it is served without. Throws if the two do not belong together. */
   renew(tls: ServerOptions['tls']): void;
+  /** Takes effect for everybody at once, without cutting anybody. What was said when it was made and belongs to the port stays. */
+  relimit(limits: ServerLimits, orgs: LimitSettings['orgs']): void;
+  /** Publishes how many connections there are. */
+  tellConnections(): void;
   /** No new connections; running answers may end within the deadline, what is left is cut. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -79,7 +104,10 @@ export function createServer(options: ServerOptions): HttpServer {
   const hot = new HotAnswers(options.hotMemoryBytes, options.now);
   const baseOf = createBase({ publicUrl: options.publicUrl, trustedProxies: options.trustedProxies });
   const prefix = options.publicUrl === undefined ? '' : new URL(options.publicUrl).pathname.replace(/\/+$/, '');
-  const app = createApp(options, hot, baseOf, prefix);
+  let { limits } = options;
+  const accounts = new Limits(settingsOf(limits, options.orgLimits), options.clock);
+  const connections = new Connections(connectionLimitsOf(limits), createTrust(options.trustedProxies));
+  const app = createApp(options, { hot, baseOf, prefix, accounts, limits: () => limits });
   const viaKoa = app.callback();
 
   /** The last response begun on a connection. */
@@ -88,10 +116,21 @@ export function createServer(options: ServerOptions): HttpServer {
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     pending.set(req.socket, res);
     if (req.httpVersionMajor === 1) endWithConnection(req.socket, res);
-    if (!answerHot(req, res, hot, baseOf)) void viaKoa(req, res);
+    const connection = connections.of(req.socket);
+    if (connection) {
+      connection.running++;
+      connection.lastAt = performance.now();
+      res.once('close', () => {
+        connection.running--;
+      });
+    }
+    watchReader(req, res, limits.readerTimeoutMs);
+    const mayHave = (answer: HotAnswer, remote: string, bytes: number): boolean =>
+      !accounts.isActive || accounts.takeHot(connection ?? { gate: undefined }, remote, answer.repository, bytes);
+    if (!answerHot(req, res, hot, baseOf, mayHave)) void viaKoa(req, res);
   }
 
-  const { limits, tls } = options;
+  const { tls } = options;
   const settings = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -104,34 +143,30 @@ export function createServer(options: ServerOptions): HttpServer {
   };
   const plain = http.createServer(settings, onRequest);
   plain.on('checkContinue', onRequest);
-  plain.on('clientError', (error, socket) => answerMalformed(error, socket as net.Socket, pending.get(socket)));
-  let front: net.Server;
-  if (tls) {
-    const secure = http2.createSecureServer({ ...tls, ...settings, allowHTTP1: true, minVersion: leastTls });
-    secure.on('request', (req, res) => onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse));
-    secure.on('checkContinue', (req, res) =>
-      onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse),
-    );
-    secure.on('sessionError', () => {});
-    secure.on('tlsClientError', () => {});
-    front = secure;
-  } else {
-    front = createWire({
-      server: plain,
-      hot,
-      baseOf,
-      headersTimeoutMs: limits.headersTimeoutMs,
-      keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
-      headerBytes: limits.headerBytes,
-      urlBytes: limits.urlBytes,
-    });
-  }
-  front.maxConnections = limits.connections;
-  const open = new Set<net.Socket>();
-  front.on(tls ? 'secureConnection' : 'connection', (socket: net.Socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
+  plain.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+      publish('client.slow', { kind: 'headers', remote: (socket as net.Socket).remoteAddress ?? '' });
+    }
+    answerMalformed(error, socket as net.Socket, pending.get(socket));
   });
+  const front: net.Server = tls
+    ? createSecure({ tls: { ...tls, minVersion: leastTls }, settings, streams: limits.streams, connections, onRequest })
+    : createWire({
+        server: plain,
+        hot,
+        baseOf,
+        headersTimeoutMs: limits.headersTimeoutMs,
+        keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
+        readerTimeoutMs: limits.readerTimeoutMs,
+        headerBytes: limits.headerBytes,
+        urlBytes: limits.urlBytes,
+        limits: accounts,
+        connections,
+      });
+  (tls ? front : plain).on(
+    'timeout',
+    onQuiet(connections, () => limits.readerTimeoutMs),
+  );
 
   return {
     async listen() {
@@ -150,17 +185,45 @@ export function createServer(options: ServerOptions): HttpServer {
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
     },
     forget: () => hot.clear(),
+    relimit(next, orgs) {
+      limits = next;
+      accounts.change(settingsOf(next, orgs));
+      connections.limits = connectionLimitsOf(next);
+    },
+    tellConnections: () => publish('connections', connections.counts),
     renew(next) {
       if (tls && next) (front as Http2SecureServer).setSecureContext({ ...next, minVersion: leastTls });
     },
     close: async (deadlineMs) => {
-      await closeGently(front, plain, open, app.running, deadlineMs);
+      await closeGently(front, plain, () => connections.sockets(), app.running, deadlineMs);
       app.handOff?.close();
     },
   };
 }
 
-function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<typeof createBase>, prefix: string) {
+function settingsOf({ clients, perAddress, perIdentity }: ServerLimits, orgs: LimitSettings['orgs']): LimitSettings {
+  const { connections: _, ...address } = perAddress;
+  return { accounts: clients, usual: { perAddress: address, perIdentity }, orgs };
+}
+
+const connectionLimitsOf = ({ connections, perAddress }: ServerLimits) => ({
+  connections,
+  connectionsPerAddress: perAddress.connections,
+});
+
+interface AppParts {
+  readonly hot: HotAnswers;
+  readonly baseOf: ReturnType<typeof createBase>;
+  /** Path of the public address. */
+  readonly prefix: string;
+  readonly accounts: Limits;
+  readonly limits: () => ServerLimits;
+}
+
+/** Asked by whoever runs the machine, who is to know how it is in a crowd, too. */
+const neverRefused = new Set(['/healthz', '/readyz']);
+
+function createApp(options: ServerOptions, { hot, baseOf, prefix, accounts, limits }: AppParts) {
   const running = new Running();
   const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
   const app = Object.assign(new Koa(), { running, handOff });
@@ -171,6 +234,34 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     idOf: (ctx) => (ctx.state.course as Course).id,
   });
 
+  /** Throws `too_many_requests`; counted until the answer is out. */
+  function enter(ctx: Context, org: string, remote: string): Visit | undefined {
+    const visit = accounts.enter({ requestId: (ctx.state.course as Course).id, remote, org });
+    if (visit) ctx.res.once('close', () => visit.leave());
+    return visit;
+  }
+
+  /** For what is no repository's. */
+  function enterOutside(ctx: Context): void {
+    if (!accounts.isActive || neverRefused.has(ctx.path)) return;
+    let { remote } = ctx.state.course as Course;
+    try {
+      remote = baseOf(factsOf(ctx.req)).remote;
+    } catch {
+      // Its address is told by its connection; what else is wrong with it others say.
+    }
+    enter(ctx, noOrg, remote);
+  }
+
+  function resolved(ctx: Context, asked: Parameters<typeof resolve>[1]): ReturnType<typeof resolve> {
+    try {
+      return resolve(options.addresses(), asked);
+    } catch (error) {
+      enterOutside(ctx);
+      throw error;
+    }
+  }
+
   const observe: Middleware = async (ctx, next) => {
     const course = newCourse(ctx.req);
     ctx.state.course = course;
@@ -180,7 +271,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       publishRequest(ctx.req, ctx.res, course);
     });
     try {
-      refuseExcess(ctx, options);
+      refuseExcess(ctx, { limits: limits(), via: options.via });
       await next();
       if (ctx.respond !== false && ctx.status === 404 && ctx.body === undefined) throw noSuchAddress(ctx.path);
     } catch (error) {
@@ -193,12 +284,15 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
   const repositories: Middleware = async (ctx, next) => {
     const course = ctx.state.course as Course;
     const [rawPath = '/', query = ''] = split(ctx.req.url ?? '/');
-    if (options.overrides(ctx.method, rawPath)) return next();
+    if (options.overrides(ctx.method, rawPath)) {
+      enterOutside(ctx);
+      return next();
+    }
     const parameters = new URLSearchParams(query);
     const reached = baseOf.bind(undefined, factsOf(ctx.req));
     const path = withoutPrefix(rawPath, prefix);
     const recorded = recordedIn(path);
-    const found = resolve(options.addresses(), {
+    const found = resolved(ctx, {
       path: recorded?.path ?? path,
       query: parameters,
       host: () => new URL(reached().base).hostname,
@@ -206,6 +300,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     if (!found) {
       // Pages and token services are found below the public address as repositories are, whether a proxy takes its path off or not.
       if (prefix !== '') ctx.path = withoutPrefix(ctx.path, prefix);
+      enterOutside(ctx);
       return next();
     }
     const { repository, rest, at, namespace, isShared } = found;
@@ -213,6 +308,13 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
     ctx.respond = false;
     const { base, remote } = reached();
     course.remote = remote;
+    const visit = accounts.isActive ? enter(ctx, repository.org, remote) : undefined;
+    const { requestTimeoutMs, uploadBytesPerSecond, uploadWindowMs } = limits();
+    const patience = {
+      idleMs: requestTimeoutMs,
+      least: { bytesPerSecond: uploadBytesPerSecond, windowMs: uploadWindowMs },
+      remote,
+    };
     const coding = codingFor(single(ctx.req.headers['accept-encoding']));
     const handled = await handle(
       options.context,
@@ -233,11 +335,12 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         remote,
         body: () =>
           readBody(ctx.req, ctx.res, {
-            limitBytes: options.limits.bodyBytes,
-            idleMs: options.limits.requestTimeoutMs,
-            totalMs: options.limits.requestTimeoutMs,
+            ...patience,
+            limitBytes: limits().bodyBytes,
+            totalMs: requestTimeoutMs,
+            pace: visit?.upload,
           }),
-        stream: (limitBytes) => streamBody(ctx.req, ctx.res, { limitBytes, idleMs: options.limits.requestTimeoutMs }),
+        stream: (limitBytes) => streamBody(ctx.req, ctx.res, { ...patience, limitBytes, pace: visit?.upload }),
       },
       {
         identity: (identity) => {
@@ -246,6 +349,7 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
         route: (route) => {
           course.route = route;
         },
+        admitted: (identity) => visit?.admit(identity),
       },
     );
     course.outcome = handled.answer.outcome;
@@ -258,7 +362,9 @@ function createApp(options: ServerOptions, hot: HotAnswers, baseOf: ReturnType<t
       tally: course.tally,
       requestId: course.id,
       now: options.now,
-      handOff,
+      // What is to be slowed leaves through here.
+      handOff: visit?.download ? undefined : handOff,
+      pace: visit?.download,
     };
     await respond(exchange, answer);
   };

@@ -7,8 +7,11 @@
 import type { Server } from 'node:http';
 import net, { type Socket } from 'node:net';
 import { isAnonymous } from '../access/identify.ts';
+import { publish } from '../core/events.ts';
 import { codingFor } from './coding.ts';
+import type { Connections } from './connections.ts';
 import { type HotAnswer, type HotAnswers, isUnmodified, keyOf, publishHit } from './hot.ts';
+import type { Limits } from './limits.ts';
 import { newRequestId } from './request-id.ts';
 
 export interface WireOptions {
@@ -22,8 +25,12 @@ export interface WireOptions {
   /** For the first request of a connection; afterwards it may idle for the time below. */
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** For whoever takes nothing of what waits for it. Default: as long as it may idle. */
+  readonly readerTimeoutMs?: number;
   readonly headerBytes: number;
   readonly urlBytes: number;
+  readonly limits: Limits;
+  readonly connections: Connections;
 }
 
 /** A request head that may be answered here. */
@@ -134,8 +141,9 @@ function writeCopy(socket: Socket, head: string, body: Uint8Array): void {
 }
 
 export function createWire(options: WireOptions): net.Server {
-  const { server, hot, baseOf } = options;
+  const { server, hot, baseOf, limits, connections } = options;
   const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
+  const readerTimeoutMs = options.readerTimeoutMs ?? options.keepAliveTimeoutMs;
   const heads = new Map<string, Head | null>();
 
   /** Of the head that was looked at last: heads are shared by all requests that are the same but for it. */
@@ -204,13 +212,29 @@ export function createWire(options: WireOptions): net.Server {
   }
 
   function connected(socket: Socket): void {
+    const accepted = connections.accept(socket);
+    if (!accepted) return;
+    const connection = accepted;
     const remoteAddress = socket.remoteAddress ?? '';
     const broken = (): void => void socket.destroy();
+
+    function late(): void {
+      if (socket.writableLength > 0) publish('client.slow', { kind: 'reader', remote: remoteAddress });
+      else if (!answered) publish('client.slow', { kind: 'headers', remote: remoteAddress });
+      socket.destroy();
+    }
+
+    /** Whoever would take more than it may is refused, or slowed, by those who can say so. */
+    function mayHave(head: Head, { answer, remote }: { answer: HotAnswer; remote: string }): boolean {
+      const bytes = isUnmodified(answer, head.headers['if-none-match']) ? 0 : answer.body.byteLength;
+      return limits.takeHot(connection, remote, answer.repository, bytes);
+    }
+
     const ended = (): void => void socket.end();
 
     function handOver(rest: Buffer): void {
       socket.off('data', read);
-      socket.off('timeout', broken);
+      socket.off('timeout', late);
       socket.off('error', broken);
       socket.off('end', ended);
       socket.off('drain', proceed);
@@ -221,12 +245,17 @@ export function createWire(options: WireOptions): net.Server {
       process.nextTick(() => socket.resume());
     }
 
-    const proceed = (): void => void socket.resume();
+    function proceed(): void {
+      if (!socket.isPaused()) return;
+      socket.setTimeout(options.keepAliveTimeoutMs);
+      socket.resume();
+    }
 
     let answered = false;
 
     function read(chunk: Buffer): void {
       const startedAt = performance.now();
+      connection.lastAt = startedAt;
       const text = chunk.toString('latin1');
       let at = 0;
       while (at < text.length) {
@@ -234,7 +263,7 @@ export function createWire(options: WireOptions): net.Server {
         const head =
           end === -1 ? undefined : headOf(at === 0 && end + 4 === text.length ? text : text.slice(at, end + 4));
         const found = head && answerTo(head, remoteAddress);
-        if (!head || !found) {
+        if (!head || !found || (limits.isActive && !mayHave(head, found))) {
           handOver(chunk.subarray(at));
           return;
         }
@@ -245,11 +274,14 @@ export function createWire(options: WireOptions): net.Server {
           socket.setTimeout(options.keepAliveTimeoutMs);
         }
       }
-      if (socket.writableLength > waitingBytes) socket.pause();
+      if (socket.writableLength > waitingBytes) {
+        socket.pause();
+        socket.setTimeout(readerTimeoutMs);
+      }
     }
 
     socket.setTimeout(options.headersTimeoutMs);
-    socket.on('timeout', broken);
+    socket.on('timeout', late);
     socket.on('error', broken);
     socket.on('end', ended);
     socket.on('drain', proceed);

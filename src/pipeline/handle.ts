@@ -78,6 +78,8 @@ interface Matched {
 export interface Noted {
   readonly identity: (identity: Identity) => void;
   readonly route: (id: string) => void;
+  /** They may do it, and it is going to be done; throws to refuse it after all. */
+  readonly admitted?: (identity: Identity) => void;
 }
 
 export async function handle(
@@ -102,6 +104,8 @@ export async function handle(
   authorise(context, repository, identity, intent, name, request);
   const refused = recordingRefused(context.recording, repository, identity, request);
   if (refused) throw refused === 'unknown' ? unauthorized(repository, request, identity, 'read') : refused;
+  // What answers anybody, or is how somebody shows who they are, is nothing that was let in.
+  if (intent.kind !== 'answer' && intent.kind !== 'credentials') noted.admitted?.(identity);
   const uses: Use[] = [];
   const reader = access.readerOf(identity);
   const asked = readable(inside, name, reader);

@@ -165,6 +165,8 @@ function logEvents(logger: Logger): (() => void)[] {
   on('download.resume', ({ url, offset }) =>
     logger.debug({ url: redactUrl(url), offset }, 'a download that was cut goes on'),
   );
+  on('limited', ({ requestId, ...event }) => logger.debug({ id: requestId, ...event }, 'a client met a limit'));
+  on('client.slow', (event) => logger.info(event, 'a client was cut because it was too slow'));
   on('upstream.retry', (event) => logger.debug(event, 'upstream is asked again'));
   on('upstream.failure', (event) => logger.debug(event, 'upstream did not answer'));
   return ends;

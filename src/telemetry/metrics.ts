@@ -10,6 +10,7 @@ import { countDocuments } from './count-documents.ts';
 import { countDownloads } from './count-downloads.ts';
 import { countHandOff } from './count-hand-off.ts';
 import { countHosted } from './count-hosted.ts';
+import { countLimits } from './count-limits.ts';
 import { countOffline } from './count-offline.ts';
 import { countProcess, processMetrics } from './count-process.ts';
 import { countReloads } from './count-reloads.ts';
@@ -33,6 +34,7 @@ const subjects: readonly ((counting: Counting) => void)[] = [
   countDownloads,
   countDocuments,
   countHandOff,
+  countLimits,
   countOffline,
   countStore,
   countHosted,

@@ -4,7 +4,9 @@ import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { subscribe } from '../../src/core/events.ts';
 import { createBase } from '../../src/http/base.ts';
+import { Connections } from '../../src/http/connections.ts';
 import { HotAnswers } from '../../src/http/hot.ts';
+import { Limits } from '../../src/http/limits.ts';
 import { createWire, parseHead } from '../../src/http/wire.ts';
 
 const closing: (() => void)[] = [];
@@ -28,6 +30,8 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
     keepAliveTimeoutMs: 5_000,
     headerBytes: 16_384,
     urlBytes: 2_048,
+    limits: new Limits({ accounts: 10, usual: { perAddress: {}, perIdentity: {} }, orgs: {} }),
+    connections: new Connections({ connections: 100, connectionsPerAddress: 100 }, () => false),
   });
   wire.listen(0, '127.0.0.1');
   await once(wire, 'listening');
