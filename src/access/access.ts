@@ -321,6 +321,10 @@ export async function createAccess(options: AccessOptions): Promise<AccessContro
       const found = await identification.identify(org, shown);
       return found.kind === 'ci' && !isBelieved(found, settings) ? noIssuer : found;
     },
+    lasting(identity) {
+      const lasts = identification.lasting(identity);
+      return lasts && identity.kind === 'ci' ? () => isBelieved(identity, settings) && lasts() : lasts;
+    },
     seal: sealIdentity,
     tokenCounts: () => tokenCounts(orgs, now()),
     get exchanges() {

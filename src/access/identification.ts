@@ -17,6 +17,10 @@ export interface Standing {
   readonly expiresAt?: number;
   /** The token that was shown, or that a sealed one was given for. */
   readonly parent?: string;
+  /** The organisation as it was when the credentials were found good. Absent: they say it all themselves. */
+  readonly judged?: { readonly directory: Directory; readonly version: number };
+  /** When the token that a sealed one was given for ends; milliseconds since 1970. */
+  readonly parentUntil?: number;
 }
 
 const withPass: Identity = { kind: 'anonymous', presented: true };
@@ -139,9 +143,11 @@ export class Identification {
 
   async #findToken(shown: string): Promise<Identity> {
     if (!isWellFormed(shown)) return rejected('This token is mistyped or cut off: its checksum does not match.');
-    const found = await this.#orgs.tokenOfHash(hashOfToken(shown));
-    if (!found) return rejected('There is no such token here any more.');
-    const { of, token } = found;
+    const hash = hashOfToken(shown);
+    const of = (await this.#orgs.tokenOfHash(hash))?.of;
+    // As it is at this moment, which is what `lasting` goes by.
+    const token = of?.directory.tokenOfHash(hash);
+    if (!of || !token) return rejected('There is no such token here any more.');
     const end = endOf(token, of.directory, this.#now());
     if (end) return rejected(end.reason);
     this.#note(token.id);
@@ -159,6 +165,7 @@ export class Identification {
     };
     this.#standing.set(identity, {
       parent: token.id,
+      judged: { directory, version: directory.version },
       ...(token.expiresAt === undefined ? {} : { expiresAt: Date.parse(token.expiresAt) }),
     });
     return identity;
@@ -175,8 +182,8 @@ export class Identification {
   /** Whether what was sealed some time ago still holds. `issuedAt` and `expiresAt` in seconds. */
   async revive(value: SealedIdentity, issuedAt: number, expiresAt: number): Promise<Identity> {
     const { kind, name, org, token, claims, parent, mark } = value;
+    const found = kind === 'ci' || org === undefined ? undefined : await this.#orgs.current(org);
     if (kind !== 'ci') {
-      const found = org === undefined ? undefined : await this.#orgs.current(org);
       const reason = found
         ? (this.#whyOver(found, name, parent, issuedAt) ?? this.#whyOther(found, name, mark))
         : `There is no organisation ${org} here any more.`;
@@ -190,7 +197,11 @@ export class Identification {
       ...(token === undefined ? {} : { token }),
       ...(claims === undefined ? {} : { claims }),
     };
-    this.#standing.set(identity, { expiresAt: expiresAt * 1000, ...(parent === undefined ? {} : { parent }) });
+    this.#standing.set(identity, {
+      expiresAt: expiresAt * 1000,
+      ...(parent === undefined ? {} : { parent }),
+      ...(found ? judgedBy(found, parent) : {}),
+    });
     if (parent !== undefined) this.#note(parent);
     return identity;
   }
@@ -238,6 +249,26 @@ export class Identification {
     };
   }
 
+  /**
+   * Of what was shown as a token: as long as it has not ended and nothing at all was changed in its organisation, here or by another
+   * process. Passwords are looked at each time.
+   */
+  lasting(identity: Identity): (() => boolean) | undefined {
+    const { expiresAt, parent, parentUntil, judged } = this.standingOf(identity);
+    const { kind, org } = identity;
+    if (kind === 'anonymous' || (kind === 'ci' ? expiresAt === undefined : !judged)) return undefined;
+    const until = Math.min(expiresAt ?? Number.POSITIVE_INFINITY, parentUntil ?? Number.POSITIVE_INFINITY);
+    return () => {
+      if (until <= this.#now()) return false;
+      if (judged && org !== undefined) {
+        if (judged.directory.version !== judged.version || !this.#orgs.isCurrent(org)) return false;
+        if (this.#orgs.known(org)?.directory !== judged.directory) return false;
+      }
+      if (parent !== undefined) this.#note(parent);
+      return true;
+    };
+  }
+
   #note(id: string): void {
     const now = this.#now();
     if (now - (this.#noted.get(id) ?? Number.NEGATIVE_INFINITY) < noteEveryMs) return;
@@ -255,6 +286,14 @@ export class Identification {
     const at = await this.#facts.get(`used/${id}`);
     return typeof at === 'string' ? at : undefined;
   }
+}
+
+function judgedBy({ directory }: Organisation, parent: string | undefined): Pick<Standing, 'judged' | 'parentUntil'> {
+  const end = parent === undefined ? undefined : directory.token(parent)?.expiresAt;
+  return {
+    judged: { directory, version: directory.version },
+    ...(end === undefined ? {} : { parentUntil: Date.parse(end) }),
+  };
 }
 
 /** The same for a user that there is not. */

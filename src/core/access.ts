@@ -35,6 +35,11 @@ export interface Access {
   /** Whether the repository's existence may be known. */
   mayKnow(repository: Repository, identity: Identity): boolean;
   readerOf(identity: Identity): Reader;
+  /**
+   * Of an identity that `identify` gave: tells, and cheaply, whether the same credentials would still be found to be the same one's, and
+   * counts that as a use of them. `undefined`: only looking at the credentials tells.
+   */
+  lasting(identity: Identity): (() => boolean) | undefined;
   /** Signs in, lists, revokes. `origin`: public URL of the server, without trailing slash. `from`: address of the client. Throws a Problem (`unauthorized`, `forbidden`, `not_found`). */
   credentials(
     org: string,

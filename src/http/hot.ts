@@ -1,10 +1,12 @@
 /**
  * Small answers that are asked for often, ready to be written. Whoever finds one here has to have been let in: an entry
- * is made from an anonymous request that identify, authorise and admit let through, it answers anonymous requests only,
- * and everything here is dropped when the configuration changes.
+ * is made from a request that identify, authorise and admit let through. One made for somebody anonymous answers anonymous requests
+ * only; one made for somebody who is known answers only those who are known and whom the very same would be answered. Everything here
+ * is dropped when the configuration changes.
  */
 import { LRUCache } from 'lru-cache';
 import { type Events, type Outcome, publishOver } from '../core/events.ts';
+import type { Identity } from '../core/identity.ts';
 import { matchesEtag } from './conditional.ts';
 
 export interface HotAnswer {
@@ -23,11 +25,15 @@ export interface HotAnswer {
   readonly outcome: Outcome;
   /** Whether it may still be used, beside the time. */
   readonly keepWhile: (() => boolean) | undefined;
+  /** Of one made for somebody who is known: whether somebody else who is would get the same, as long as `keepWhile` holds. */
+  readonly isFor?: ((reader: Identity) => boolean) | undefined;
   /** Told now and then that the answer is in use. */
   readonly touch: (() => void) | undefined;
 }
 
 export interface HotQuestion {
+  /** Whether it is asked by somebody who showed what counts. */
+  readonly known: boolean;
   readonly base: string;
   readonly url: string;
   readonly accept: string | undefined;
@@ -41,6 +47,8 @@ const touchEveryMs = 60_000;
 export class HotAnswers {
   readonly #answers: LRUCache<string, HotAnswer>;
   readonly #touchedAt = new WeakMap<HotAnswer, number>();
+  /** What `isFor` said: neither the answer nor the reader is the same any more once something about rights has changed. */
+  readonly #judged = new WeakMap<HotAnswer, WeakMap<Identity, boolean>>();
   readonly #now: () => number;
 
   constructor(maxBytes: number, now: () => number) {
@@ -52,14 +60,29 @@ export class HotAnswers {
     this.#now = now;
   }
 
-  find(question: HotQuestion): HotAnswer | undefined {
-    return this.findKey(keyOf(question));
+  /** `reader`: who is known to ask; `undefined` for somebody anonymous. */
+  find(question: HotQuestion, reader: Identity | undefined): HotAnswer | undefined {
+    return this.findKey(keyOf(question), reader);
   }
 
   /** The same for who asks the same question again and kept its key. */
-  findKey(key: string): HotAnswer | undefined {
+  findKey(key: string, reader: Identity | undefined): HotAnswer | undefined {
     const answer = this.#answers.get(key);
-    return answer && this.#isFresh(answer) ? answer : undefined;
+    if (!answer || !this.#isFresh(answer)) return undefined;
+    // The key says as well which of the two it is for; this is what a leak would have to get past.
+    if (reader ? !this.#isFor(answer, reader) : answer.isFor) return undefined;
+    return answer;
+  }
+
+  #isFor(answer: HotAnswer, reader: Identity): boolean {
+    const judged = this.#judged.get(answer) ?? new WeakMap<Identity, boolean>();
+    let isFor = judged.get(reader);
+    if (isFor === undefined) {
+      isFor = answer.isFor?.(reader) ?? false;
+      judged.set(reader, isFor);
+      this.#judged.set(answer, judged);
+    }
+    return isFor;
   }
 
   #isFresh(answer: HotAnswer): boolean {
@@ -79,8 +102,12 @@ export class HotAnswers {
       'content-encoding': _coding,
       ...unmodifiedHeaders
     } = answer.headers;
+    const twin = this.#answers.peek(keyOf({ ...question, known: !question.known }));
+    const isSame = twin && answer.etag !== undefined && twin.etag === answer.etag;
     this.#answers.set(keyOf(question), {
       ...answer,
+      // The bytes are in memory once, whoever they are for.
+      ...(isSame && twin.body.byteLength === answer.body.byteLength ? { body: twin.body } : {}),
       head: headOf('200 OK', answer.headers),
       unmodifiedHead: headOf('304 Not Modified', unmodifiedHeaders),
       unmodifiedHeaders,
@@ -96,8 +123,8 @@ export function isUnmodified(answer: HotAnswer, ifNoneMatch: string | undefined)
   return ifNoneMatch !== undefined && answer.etag !== undefined && matchesEtag(ifNoneMatch, answer.etag);
 }
 
-export const keyOf = ({ base, url, accept, coding }: HotQuestion): string =>
-  `${coding}\n${accept ?? ''}\n${base}\n${url}`;
+export const keyOf = ({ known, base, url, accept, coding }: HotQuestion): string =>
+  `${known ? 'known' : ''}\n${coding}\n${accept ?? ''}\n${base}\n${url}`;
 
 function headOf(status: string, headers: Readonly<Record<string, string>>): string {
   let head = `HTTP/1.1 ${status}\r\n`;
@@ -116,6 +143,8 @@ export interface Served {
   readonly bytesSent: number;
   readonly traceparent?: string | undefined;
   readonly tracestate?: string | undefined;
+  /** Kind of whoever is known to ask. */
+  readonly who: Identity['kind'] | undefined;
 }
 
 export function publishHit(answer: HotAnswer, served: Served): void {
@@ -139,5 +168,6 @@ export function publishHit(answer: HotAnswer, served: Served): void {
     request.traceparent = served.traceparent;
     if (served.tracestate !== undefined) request.tracestate = served.tracestate;
   }
+  if (served.who !== undefined && served.who !== 'anonymous') request.who = served.who;
   publishOver(request);
 }

@@ -1,6 +1,7 @@
 /** Answers that are remembered on their way out, and given again to whoever asks the same. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isAnonymous } from '../access/identify.ts';
+import type { Identity } from '../core/identity.ts';
 import type { Repository } from '../core/repository.ts';
 import type { FoundArtifact } from '../core/source.ts';
 import type { Answer } from '../pipeline/answer.ts';
@@ -10,6 +11,7 @@ import { codingFor } from './coding.ts';
 import { traceOf } from './course.ts';
 import { factsOf, single } from './facts.ts';
 import { type HotAnswer, type HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
+import type { Recognition } from './recognition.ts';
 import { requestIdOf } from './request-id.ts';
 import { headersOf } from './respond.ts';
 
@@ -42,6 +44,7 @@ export async function keepIfHot(
     route: handled.route,
     outcome: repeated.outcome,
     keepWhile: answer.keepWhile,
+    ...(question.known ? { isFor: handled.isFor } : {}),
     touch: answer.touch,
   });
   return ready;
@@ -81,10 +84,14 @@ export function answerHot(
   res: ServerResponse,
   hot: HotAnswers,
   baseOf: (facts: ReturnType<typeof factsOf>) => Base,
-  mayHave: (answer: HotAnswer, remote: string, bytes: number) => boolean,
+  recognition: Recognition,
+  mayHave: (answer: HotAnswer, remote: string, bytes: number, reader: Identity | undefined) => boolean,
 ): boolean {
   const { headers } = req;
-  if (req.method !== 'GET' || headers.range !== undefined || !isAnonymous(headers.authorization)) return false;
+  if (req.method !== 'GET' || headers.range !== undefined) return false;
+  const isKnown = !isAnonymous(headers.authorization);
+  const reader = isKnown ? recognition.find(headers.authorization ?? '') : undefined;
+  if (isKnown && !reader) return false;
   if (
     headers.via !== undefined ||
     headers['x-larder-refresh'] !== undefined ||
@@ -101,15 +108,17 @@ export function answerHot(
     return false;
   }
   const url = req.url ?? '/';
-  const answer: HotAnswer | undefined = hot.find({
+  const question: HotQuestion = {
+    known: isKnown,
     base: facts.base,
     url,
     accept: headers.accept,
     coding: codingFor(single(headers['accept-encoding'])),
-  });
+  };
+  const answer = hot.find(question, reader);
   if (!answer) return false;
   const unmodified = isUnmodified(answer, headers['if-none-match']);
-  if (!mayHave(answer, facts.remote, unmodified ? 0 : answer.body.byteLength)) return false;
+  if (!mayHave(answer, facts.remote, unmodified ? 0 : answer.body.byteLength, reader)) return false;
   const startedAt = performance.now();
   const id = requestIdOf(headers['x-request-id']);
   res.writeHead(unmodified ? 304 : 200, {
@@ -126,6 +135,7 @@ export function answerHot(
     startedAt,
     status: unmodified ? 304 : 200,
     bytesSent: unmodified ? 0 : answer.body.byteLength,
+    who: reader?.kind,
     ...traceOf(req),
   });
   return true;

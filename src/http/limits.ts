@@ -28,6 +28,7 @@ export interface PartyLimits {
 export interface Gate {
   readonly remote: string;
   readonly repository: string;
+  readonly org: string;
   readonly generation: number;
   readonly address: Account | undefined;
   readonly total: Account | undefined;
@@ -90,16 +91,25 @@ export class Limits {
    * Whether so many bytes may be given out of memory at once; if so they are counted, otherwise nothing is. Asked for each
    * hit while anything is limited, so what it looks at is kept with the connection.
    */
-  takeHot(connection: { gate: Gate | undefined }, remote: string, repository: string, bytes: number): boolean {
+  takeHot(
+    connection: { gate: Gate | undefined },
+    remote: string,
+    repository: string,
+    bytes: number,
+    reader?: Identity,
+  ): boolean {
     let { gate } = connection;
     if (gate?.remote !== remote || gate.repository !== repository || !this.#isCurrent(gate)) {
       gate = this.#gate(remote, repository);
       connection.gate = gate;
     }
     const { address, total } = gate;
+    const identity = reader && this.#identityAccount(reader, gate.org);
     if (address && !mayTakeHot(address)) return false;
+    if (identity && !mayTakeHot(identity)) return false;
     if (total && !mayTakeHot(total)) return false;
     takeHot(address, bytes);
+    takeHot(identity, bytes);
     takeHot(total, bytes);
     return true;
   }
@@ -109,6 +119,7 @@ export class Limits {
     return {
       remote,
       repository,
+      org,
       generation: this.#generation,
       address: this.#addressAccount(remote, org),
       total: this.#total(org),
@@ -128,11 +139,12 @@ export class Limits {
     const address = this.#addressAccount(remote, org);
     if (address) refuseOver(address, arrival);
     address?.takeRequest();
-    return new Admission(arrival, address, total, (identity) =>
-      identity.kind === 'anonymous' || !isLimited(parties.perIdentity)
-        ? undefined
-        : this.#identities.of(org, nameOfIdentity(identity)),
-    );
+    return new Admission(arrival, address, total, (identity) => this.#identityAccount(identity, org));
+  }
+
+  #identityAccount(identity: Identity, org: string): Account | undefined {
+    if (identity.kind === 'anonymous' || !isLimited(this.#partiesOf(org).perIdentity)) return undefined;
+    return this.#identities.of(org, nameOfIdentity(identity));
   }
 
   #addressAccount(remote: string, org: string): Account | undefined {
@@ -273,7 +285,12 @@ class Admission implements Visit {
   }
 
   /** From one after the other; usually none of them has to be waited for, and then nothing is. */
-  #take(accounts: readonly Account[], way: 'download' | 'upload', bytes: number, from: number): Promise<void> | undefined {
+  #take(
+    accounts: readonly Account[],
+    way: 'download' | 'upload',
+    bytes: number,
+    from: number,
+  ): Promise<void> | undefined {
     for (let at = from; at < accounts.length; at++) {
       const account = accounts[at] as Account;
       const turn = account[way]?.take(bytes);

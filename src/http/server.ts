@@ -5,6 +5,7 @@ import type net from 'node:net';
 import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import { publish } from '../core/events.ts';
+import type { Identity } from '../core/identity.ts';
 import { toProblem } from '../core/problem.ts';
 import { type HandleContext, handle } from '../pipeline/handle.ts';
 import { createBase, createTrust } from './base.ts';
@@ -24,6 +25,7 @@ import type { Clock } from './limits-pacer.ts';
 import { answerMalformed } from './malformed.ts';
 import { answerProblem } from './problems.ts';
 import { onQuiet, watchReader } from './readers.ts';
+import { isShownIn, Recognition } from './recognition.ts';
 import { type Addresses, recordedIn, resolve, withoutPrefix } from './resolve.ts';
 import { release, respond } from './respond.ts';
 import { createSecure } from './secure.ts';
@@ -102,12 +104,13 @@ const leastTls = 'TLSv1.2';
 
 export function createServer(options: ServerOptions): HttpServer {
   const hot = new HotAnswers(options.hotMemoryBytes, options.now);
+  const recognition = new Recognition();
   const baseOf = createBase({ publicUrl: options.publicUrl, trustedProxies: options.trustedProxies });
   const prefix = options.publicUrl === undefined ? '' : new URL(options.publicUrl).pathname.replace(/\/+$/, '');
   let { limits } = options;
   const accounts = new Limits(settingsOf(limits, options.orgLimits), options.clock);
   const connections = new Connections(connectionLimitsOf(limits), createTrust(options.trustedProxies));
-  const app = createApp(options, { hot, baseOf, prefix, accounts, limits: () => limits });
+  const app = createApp(options, { hot, recognition, baseOf, prefix, accounts, limits: () => limits });
   const viaKoa = app.callback();
 
   /** The last response begun on a connection. */
@@ -125,9 +128,10 @@ export function createServer(options: ServerOptions): HttpServer {
       });
     }
     watchReader(req, res, limits.readerTimeoutMs);
-    const mayHave = (answer: HotAnswer, remote: string, bytes: number): boolean =>
-      !accounts.isActive || accounts.takeHot(connection ?? { gate: undefined }, remote, answer.repository, bytes);
-    if (!answerHot(req, res, hot, baseOf, mayHave)) void viaKoa(req, res);
+    const mayHave = (answer: HotAnswer, remote: string, bytes: number, reader: Identity | undefined): boolean =>
+      !accounts.isActive ||
+      accounts.takeHot(connection ?? { gate: undefined }, remote, answer.repository, bytes, reader);
+    if (!answerHot(req, res, hot, baseOf, recognition, mayHave)) void viaKoa(req, res);
   }
 
   const { tls } = options;
@@ -154,6 +158,7 @@ export function createServer(options: ServerOptions): HttpServer {
     : createWire({
         server: plain,
         hot,
+        recognition,
         baseOf,
         headersTimeoutMs: limits.headersTimeoutMs,
         keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
@@ -184,7 +189,10 @@ export function createServer(options: ServerOptions): HttpServer {
       const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
       return { url: `${tls ? 'https' : 'http'}://${shown}:${bound.port}`, port: bound.port };
     },
-    forget: () => hot.clear(),
+    forget: () => {
+      hot.clear();
+      recognition.clear();
+    },
     relimit(next, orgs) {
       limits = next;
       accounts.change(settingsOf(next, orgs));
@@ -213,6 +221,7 @@ const connectionLimitsOf = ({ connections, perAddress }: ServerLimits) => ({
 
 interface AppParts {
   readonly hot: HotAnswers;
+  readonly recognition: Recognition;
   readonly baseOf: ReturnType<typeof createBase>;
   /** Path of the public address. */
   readonly prefix: string;
@@ -223,7 +232,7 @@ interface AppParts {
 /** Asked by whoever runs the machine, who is to know how it is in a crowd, too. */
 const neverRefused = new Set(['/healthz', '/readyz']);
 
-function createApp(options: ServerOptions, { hot, baseOf, prefix, accounts, limits }: AppParts) {
+function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, accounts, limits }: AppParts) {
   const running = new Running();
   const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
   const app = Object.assign(new Koa(), { running, handOff });
@@ -354,7 +363,19 @@ function createApp(options: ServerOptions, { hot, baseOf, prefix, accounts, limi
     );
     course.outcome = handled.answer.outcome;
     if (ctx.res.destroyed) return release(handled.answer);
-    const question: HotQuestion = { base, url: ctx.req.url ?? '/', accept: single(ctx.req.headers.accept), coding };
+    const { access } = options.context;
+    const { identity } = handled;
+    const question: HotQuestion = {
+      known: identity.kind !== 'anonymous',
+      base,
+      url: ctx.req.url ?? '/',
+      accept: single(ctx.req.headers.accept),
+      coding,
+    };
+    // Found by this header and no other: where a format's clients may show something elsewhere as well, nobody knows by which.
+    if (question.known && !repository.format.auth.from.some((place) => isShownIn(ctx.req.headers, place))) {
+      recognition.remember(ctx.req.headers.authorization, identity, access.lasting(identity));
+    }
     const answer = await keepIfHot(options.now, hot, repository, handled, question, ctx.method);
     const exchange = {
       req: ctx.req,

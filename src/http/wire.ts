@@ -8,15 +8,18 @@ import type { Server } from 'node:http';
 import net, { type Socket } from 'node:net';
 import { isAnonymous } from '../access/identify.ts';
 import { publish } from '../core/events.ts';
+import type { Identity } from '../core/identity.ts';
 import { codingFor } from './coding.ts';
 import type { Connections } from './connections.ts';
 import { type HotAnswer, type HotAnswers, isUnmodified, keyOf, publishHit } from './hot.ts';
 import type { Limits } from './limits.ts';
+import type { Recognition } from './recognition.ts';
 import { newRequestId } from './request-id.ts';
 
 export interface WireOptions {
   readonly server: Server;
   readonly hot: HotAnswers;
+  readonly recognition: Recognition;
   readonly baseOf: (facts: {
     readonly encrypted: boolean;
     readonly remoteAddress: string;
@@ -38,16 +41,25 @@ interface Head {
   readonly url: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly coding: string;
+  /** Unless it says no more than that there is nothing to show. */
+  readonly authorization: string | undefined;
   /** What the same head came to when it last arrived from this address. */
   question?: { readonly remoteAddress: string; readonly remote: string; readonly key: string };
+}
+
+interface Found {
+  readonly answer: HotAnswer;
+  /** Address of the client. */
+  readonly remote: string;
+  /** Who is known to ask. */
+  readonly reader: Identity | undefined;
 }
 
 const requestLine = /^GET (\/[\x21-\x7e]*) HTTP\/1\.1$/;
 const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 
-/** With any of these there is more to decide than this file decides; the pass of those who have no credentials says nothing. */
+/** With any of these there is more to decide than this file decides. */
 const notHere = new Set([
-  'authorization',
   'content-length',
   'expect',
   'if-match',
@@ -76,12 +88,13 @@ export function parseHead(text: string, urlBytes: number): Head | undefined {
     if (name === undefined || value === undefined) return undefined;
     const key = name.toLowerCase();
     if (key in headers) return undefined;
-    if (notHere.has(key) && !(key === 'authorization' && isAnonymous(value))) return undefined;
+    if (notHere.has(key)) return undefined;
     headers[key] = value;
   }
   if (headers.host === undefined) return undefined;
   if (headers.connection !== undefined && headers.connection.toLowerCase() !== 'keep-alive') return undefined;
-  return { url, headers, coding: codingFor(headers['accept-encoding']) };
+  const authorization = isAnonymous(headers.authorization) ? undefined : headers.authorization;
+  return { url, headers, coding: codingFor(headers['accept-encoding']), authorization };
 }
 
 interface Trace {
@@ -141,7 +154,7 @@ function writeCopy(socket: Socket, head: string, body: Uint8Array): void {
 }
 
 export function createWire(options: WireOptions): net.Server {
-  const { server, hot, baseOf, limits, connections } = options;
+  const { server, hot, recognition, baseOf, limits, connections } = options;
   const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
   const readerTimeoutMs = options.readerTimeoutMs ?? options.keepAliveTimeoutMs;
   const heads = new Map<string, Head | null>();
@@ -169,23 +182,25 @@ export function createWire(options: WireOptions): net.Server {
     return head;
   }
 
-  function answerTo(head: Head, remoteAddress: string): { answer: HotAnswer; remote: string } | undefined {
+  function answerTo(head: Head, remoteAddress: string): Found | undefined {
+    const isKnown = head.authorization !== undefined;
+    const reader = head.authorization === undefined ? undefined : recognition.find(head.authorization);
+    if (isKnown && !reader) return undefined;
     if (head.question?.remoteAddress !== remoteAddress) {
       try {
         const { base, remote } = baseOf({ encrypted: false, remoteAddress, headers: head.headers });
-        const key = keyOf({ base, url: head.url, accept: head.headers.accept, coding: head.coding });
+        const key = keyOf({ known: isKnown, base, url: head.url, accept: head.headers.accept, coding: head.coding });
         head.question = { remoteAddress, remote, key };
       } catch {
         return undefined;
       }
     }
     const { key, remote } = head.question;
-    const answer = hot.findKey(key);
-    return answer && { answer, remote };
+    const answer = hot.findKey(key, reader);
+    return answer && { answer, remote, reader };
   }
 
-  function write(socket: Socket, head: Head, found: { answer: HotAnswer; remote: string }, startedAt: number): void {
-    const { answer, remote } = found;
+  function write(socket: Socket, head: Head, { answer, remote, reader }: Found, startedAt: number): void {
     const id = newRequestId();
     const unmodified = isUnmodified(answer, head.headers['if-none-match']);
     const text = `${unmodified ? answer.unmodifiedHead : answer.head}x-request-id: ${id}\r\n${dateLine()}${keepAlive}\r\n`;
@@ -206,6 +221,7 @@ export function createWire(options: WireOptions): net.Server {
       startedAt,
       status: unmodified ? 304 : 200,
       bytesSent: unmodified ? 0 : answer.body.byteLength,
+      who: reader?.kind,
       traceparent: trace ? trace.traceparent : head.headers.traceparent,
       tracestate: trace ? trace.tracestate : head.headers.tracestate,
     });
@@ -225,9 +241,9 @@ export function createWire(options: WireOptions): net.Server {
     }
 
     /** Whoever would take more than it may is refused, or slowed, by those who can say so. */
-    function mayHave(head: Head, { answer, remote }: { answer: HotAnswer; remote: string }): boolean {
+    function mayHave(head: Head, { answer, remote, reader }: Found): boolean {
       const bytes = isUnmodified(answer, head.headers['if-none-match']) ? 0 : answer.body.byteLength;
-      return limits.takeHot(connection, remote, answer.repository, bytes);
+      return limits.takeHot(connection, remote, answer.repository, bytes, reader);
     }
 
     const ended = (): void => void socket.end();

@@ -1,5 +1,6 @@
 /** The order of things: identify, match, authorise, run. Nothing else decides it. */
 import { createHash } from 'node:crypto';
+import type { Access, Reader } from '../core/access.ts';
 import { hexOf } from '../core/digest.ts';
 import type { Outcome } from '../core/events.ts';
 import type { Artifact, Call, Identity, Intent, Route } from '../core/format.ts';
@@ -16,6 +17,7 @@ import { answerDocument, type DocumentContext, notHere } from './document.ts';
 import { answerExcerpt } from './excerpt.ts';
 import { answerForward } from './forward.ts';
 import { identityOf } from './identity.ts';
+import { overheard } from './overheard.ts';
 import { readable } from './readable.ts';
 import { type NoteUse, noteMissing, type Recording, record, recordingRefused } from './recording.ts';
 import { answerUpload, type UploadContext } from './upload.ts';
@@ -56,8 +58,15 @@ export interface Handled {
   readonly answer: Answer;
   readonly route: string;
   readonly name?: string;
-  /** Whether the same request may be answered again without coming here: it must have been anonymous. */
+  /** Whether the same request may be answered again without coming here. */
   readonly repeatable: boolean;
+  /** Nobody is told that they are known by more than this: `anonymous` is all that an anonymous one says. */
+  readonly identity: Identity;
+  /**
+   * Whether somebody else who is known would get this very answer: they may have it, and all that it was made to depend on about its
+   * reader is the same for them. Only for as long as the answer's `keepWhile` holds.
+   */
+  readonly isFor: (other: Identity) => boolean;
 }
 
 export interface HandleContext extends DocumentContext, ChangeContext, UploadContext {
@@ -107,12 +116,12 @@ export async function handle(
   // What answers anybody, or is how somebody shows who they are, is nothing that was let in.
   if (intent.kind !== 'answer' && intent.kind !== 'credentials') noted.admitted?.(identity);
   const uses: Use[] = [];
-  const reader = access.readerOf(identity);
+  const { reader, isSameFor, isTold, isUnchanged } = overheard(access, identity, repository.org);
   const asked = readable(inside, name, reader);
   const stamp = stampOf(repository.sources, about);
   const plain = await challenged(repository, request, identity, intent, () =>
     orNotStored(request, () =>
-      run({ context, repository: asked, whole: repository, request, identity, call, uses }, intent),
+      run({ context, repository: asked, whole: repository, request, identity, reader, call, uses }, intent),
     ),
   ).catch((error: unknown) => {
     noteMissing(repository, request, intent, error);
@@ -124,13 +133,23 @@ export async function handle(
   const answer = {
     ...plain,
     headers: { ...repository.format.headers, ...plain.headers, ...due, ...cachingFor(repository, identity, plain) },
-    ...(plain.keepUntil === undefined ? {} : { keepWhile: keepWhile(context, repository, about, stamp, plain) }),
+    ...(plain.keepUntil === undefined
+      ? {}
+      : {
+          keepWhile: keepWhile(context, repository, about, stamp, () => (plain.keepWhile?.() ?? true) && isUnchanged()),
+        }),
   };
   return {
     answer,
     route: route.id,
     ...(name === undefined ? {} : { name }),
-    repeatable: identity.kind === 'anonymous' && request.record === undefined,
+    repeatable: request.record === undefined && (identity.kind === 'anonymous' || isTold()),
+    identity,
+    isFor: (other) =>
+      other.kind !== 'anonymous' &&
+      access.mayKnow(repository, other) &&
+      isAllowed(access, repository, other, intent, name) &&
+      isSameFor(other),
   };
 }
 
@@ -159,10 +178,9 @@ function keepWhile(
   { org, sources }: Repository,
   about: About,
   stamp: string | undefined,
-  plain: Answer,
+  own: () => boolean,
 ): () => boolean {
   const version = access.version(org);
-  const own = plain.keepWhile;
   if (stamp === '') {
     // Nothing is published here, so only rights can change; a look at the disk for each hit would cost as much as the hit.
     let lookedAt = performance.now();
@@ -173,12 +191,12 @@ function keepWhile(
         if (!access.isCurrent(org)) return false;
         lookedAt = now;
       }
-      return own?.() ?? true;
+      return own();
     };
   }
   return () =>
     stamp !== undefined &&
-    (own?.() ?? true) &&
+    own() &&
     access.isCurrent(org) &&
     access.version(org) === version &&
     stampOf(sources, about) === stamp;
@@ -317,6 +335,20 @@ function actionOf(intent: Intent): Action {
   }
 }
 
+function isAllowed(
+  access: Access,
+  repository: Repository,
+  identity: Identity,
+  intent: Intent,
+  name: string | undefined,
+): boolean {
+  const action = actionOf(intent);
+  if (access.mayDo(repository, identity, action, name)) return true;
+  // What the body or the answer names is judged one by one, once it is known.
+  const later = intent.kind === 'change' || intent.kind === 'document' || intent.kind === 'forward';
+  return name === undefined && later && access.mayDoSome(repository, identity, action);
+}
+
 function authorise(
   { access }: HandleContext,
   repository: Repository,
@@ -326,11 +358,8 @@ function authorise(
   request: Request,
 ): void {
   if (intent.kind === 'answer' || intent.kind === 'credentials') return;
+  if (isAllowed(access, repository, identity, intent, name)) return;
   const action = actionOf(intent);
-  if (access.mayDo(repository, identity, action, name)) return;
-  // What the body or the answer names is judged one by one, once it is known.
-  const later = intent.kind === 'change' || intent.kind === 'document' || intent.kind === 'forward';
-  if (name === undefined && later && access.mayDoSome(repository, identity, action)) return;
   if (identity.kind === 'anonymous') throw unauthorized(repository, request, identity, action, name);
   const mayRead =
     name === undefined
@@ -355,16 +384,16 @@ interface Run {
   readonly whole: Repository;
   readonly request: Request;
   readonly identity: Identity;
+  readonly reader: Reader;
   readonly call: Call;
   /** What the answer turns out to be made of. */
   readonly uses: Use[];
 }
 
 async function run(about: Run, intent: Intent): Promise<Answer> {
-  const { context, repository, request, identity, call } = about;
+  const { context, repository, request, identity, reader, call } = about;
   const head = request.method === 'HEAD';
   const { via } = request.headers;
-  const reader = context.access.readerOf(identity);
   const plain = {
     requestId: request.id,
     org: about.whole.org,

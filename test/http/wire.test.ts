@@ -7,6 +7,7 @@ import { createBase } from '../../src/http/base.ts';
 import { Connections } from '../../src/http/connections.ts';
 import { HotAnswers } from '../../src/http/hot.ts';
 import { Limits } from '../../src/http/limits.ts';
+import { Recognition } from '../../src/http/recognition.ts';
 import { createWire, parseHead } from '../../src/http/wire.ts';
 
 const closing: (() => void)[] = [];
@@ -16,6 +17,7 @@ afterEach(() => {
 
 async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot bytes') } = {}) {
   const hot = new HotAnswers(10_000_000, () => 1_000);
+  const recognition = new Recognition();
   const seenByNode: string[] = [];
   const server = http.createServer((req, res) => {
     seenByNode.push(`${req.method} ${req.url}`);
@@ -25,6 +27,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
   const wire = createWire({
     server,
     hot,
+    recognition,
     baseOf: createBase({ trustedProxies: [] }),
     headersTimeoutMs: 5_000,
     keepAliveTimeoutMs: 5_000,
@@ -37,7 +40,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
   await once(wire, 'listening');
   const { port } = wire.address() as net.AddressInfo;
   hot.keep(
-    { base: `http://127.0.0.1:${port}`, url: '/hot', accept: undefined, coding: 'identity' },
+    { known: false, base: `http://127.0.0.1:${port}`, url: '/hot', accept: undefined, coding: 'identity' },
     {
       headers: { 'content-type': 'text/plain', 'content-length': String(body.byteLength), etag: '"abc"' },
       body,
@@ -55,7 +58,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
     wire.close();
     server.closeAllConnections();
   });
-  return { port, seenByNode, server };
+  return { port, seenByNode, server, recognition };
 }
 
 /** Sends all of it and reads until the answers' last words have come, in whatever pieces. */
@@ -131,6 +134,14 @@ describe('the wire', () => {
     expect(seenByNode).toEqual(['GET /hot']);
   });
 
+  it('leaves whoever shows credentials to the HTTP server, also those who were recognised a moment ago', async () => {
+    const { port, seenByNode, recognition } = await start();
+    const shown = ['bearer a', 'Bearer a', 'Bearer b', 'a', ''];
+    recognition.remember('Bearer a', { kind: 'user', name: 'alice', org: 'acme' }, () => true);
+    for (const one of shown) await exchange(port, get(port, '/hot', `Authorization: ${one}`), ['node /hot']);
+    expect(seenByNode).toEqual(shown.map(() => 'GET /hot'));
+  });
+
   it('does not answer what is no longer fresh', async () => {
     const { port } = await start({ until: 999 });
     expect(await exchange(port, get(port, '/hot'), ['node /hot'])).not.toContain('hot bytes');
@@ -174,10 +185,10 @@ describe('the wire', () => {
 describe('a request head', () => {
   const head = (...lines: string[]): string => ['GET /x HTTP/1.1', 'Host: h', ...lines, '', ''].join('\r\n');
 
-  it('is taken with the pass of those who have no credentials', () => {
-    expect(parseHead(head('Authorization: Bearer anonymous'), 100)).toBeDefined();
+  it('says what is shown in it, unless that is the pass of those who have no credentials', () => {
+    expect(parseHead(head('Authorization: Bearer anonymous'), 100)).toMatchObject({ authorization: undefined });
     for (const shown of ['Bearer other', 'Basic YTpi', 'bearer anonymous', 'Bearer anonymous2', '']) {
-      expect(parseHead(head(`Authorization: ${shown}`), 100), shown).toBeUndefined();
+      expect(parseHead(head(`Authorization: ${shown}`), 100), shown).toMatchObject({ authorization: shown });
     }
     const twice = head('Authorization: Bearer anonymous', 'Authorization: Bearer anonymous');
     expect(parseHead(twice, 100)).toBeUndefined();
@@ -208,7 +219,8 @@ describe('a request head', () => {
     ['the end of the connection', head('Connection: close')],
     ['an upgrade', head('Connection: upgrade', 'Upgrade: h2c')],
     ['a range', head('Range: bytes=0-1')],
-    ['credentials', head('Authorization: Bearer t')],
+    ['credentials twice', head('Authorization: Bearer t', 'Authorization: Bearer t')],
+    ['credentials for a proxy', head('Proxy-Authorization: Basic YTpi')],
     ['a blank in the address', 'GET /x y HTTP/1.1\r\nHost: h\r\n\r\n'],
     ['a control character in the address', 'GET /x\x01 HTTP/1.1\r\nHost: h\r\n\r\n'],
     ['a very long address', `GET /${'x'.repeat(200)} HTTP/1.1\r\nHost: h\r\n\r\n`],
