@@ -54,7 +54,10 @@ export class Connections {
     const address = this.#isProxy(remote) ? '' : addressKey(remote);
     const mine = address === '' ? undefined : this.#ofAddress(address);
     const isTooMany = mine !== undefined && mine.size >= this.limits.connectionsPerAddress;
-    if ((isTooMany && !this.#closeIdle(mine)) || (this.#all.size >= this.limits.connections && !this.#closeIdle(this.#all))) {
+    if (
+      (isTooMany && !this.#closeIdle(mine)) ||
+      (this.#all.size >= this.limits.connections && !this.#closeIdle(this.#all))
+    ) {
       if (mine?.size === 0) this.#byAddress.delete(address);
       publish('limited', { by: 'address', kind: 'connections', org: '-', remote });
       socket.destroy();

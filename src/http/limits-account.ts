@@ -92,8 +92,11 @@ export class Account {
 }
 
 function paced(pacer: Pacer | undefined, bytesPerSecond: number | undefined, time: Clock): Pacer | undefined {
-  // Whoever waits in one that is no more needed is let go.
-  if (pacer) pacer.bytesPerSecond = bytesPerSecond ?? Number.MAX_SAFE_INTEGER;
-  if (bytesPerSecond === undefined) return undefined;
-  return pacer ?? new Pacer(bytesPerSecond, time);
+  if (bytesPerSecond === undefined) {
+    pacer?.end();
+    return undefined;
+  }
+  if (!pacer) return new Pacer(bytesPerSecond, time);
+  pacer.bytesPerSecond = bytesPerSecond;
+  return pacer;
 }

@@ -65,6 +65,12 @@ export class Pacer implements Pace {
     this.#next();
   }
 
+  /** Everybody may go: it is needed no longer. */
+  end(): void {
+    this.#callOff?.();
+    for (const { go } of this.#queue.splice(0)) go();
+  }
+
   take(bytes: number): Promise<void> | undefined {
     this.#refill();
     if (this.#credit > 0 && this.#queue.length === 0) {

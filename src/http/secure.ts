@@ -9,7 +9,11 @@ export interface SecureOptions {
   /** PEM text. */
   readonly tls: { readonly cert: string; readonly key: string; readonly minVersion: SecureVersion };
   /** What the server without TLS has, too. */
-  readonly settings: { readonly keepAliveTimeout: number; readonly headersTimeout: number; readonly maxHeaderSize: number };
+  readonly settings: {
+    readonly keepAliveTimeout: number;
+    readonly headersTimeout: number;
+    readonly maxHeaderSize: number;
+  };
   /** Of one connection at the same time. */
   readonly streams: number;
   readonly connections: Connections;
