@@ -38,9 +38,9 @@ import { passTracesOn } from './telemetry/trace-context.ts';
 import { createUpstreams } from './upstream/client.ts';
 import { createDownloads } from './upstream/download.ts';
 import { createPlainFetch, judge } from './upstream/plain-fetch.ts';
+import { createQueue } from './upstream/queue.ts';
 import { sendRelease } from './upstream/release.ts';
 import { version } from './version.ts';
-import { createQueue } from './upstream/queue.ts';
 
 export interface Larder {
   /** Users, tokens and rights. */
@@ -97,6 +97,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
         version,
         upstreams: Object.keys(config.upstreams),
         tokens: () => access.tokenCounts(),
+        hosted: () => site.published(),
         ...(config.storage.maxSizeBytes === undefined ? {} : { maxSizeBytes: config.storage.maxSizeBytes }),
       })
     : undefined;
@@ -107,7 +108,8 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
     clock: now,
     ...(parts.disk ? { disk: parts.disk } : {}),
   });
-  const measuring = metrics && startMeasuring({ path: config.storage.path, ...(parts.disk ? { disk: parts.disk } : {}) });
+  const measuring =
+    metrics && startMeasuring({ path: config.storage.path, ...(parts.disk ? { disk: parts.disk } : {}) });
   const upstreams = createUpstreams({ via, userAgent: `larder/${version}` });
   const pool = config.documents.threads > 0 ? createPool(config.documents.threads) : undefined;
   const compute = createCompute({
@@ -241,6 +243,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
           },
         }
       : {}),
+    metricsFrom: () => current.metrics.from,
   });
 
   return {
@@ -252,7 +255,6 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       await access.update(accessSettings(next));
       site = built;
       server.renew(next.server.tls);
-      server.relimit(next.server.limits, orgLimits(next));
       server.relimit(next.server.limits, orgLimits(next));
       if (JSON.stringify(next.tracing) !== JSON.stringify(current.tracing)) {
         const before = tracing;

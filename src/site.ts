@@ -69,6 +69,8 @@ export interface Site {
   readonly hostingOf: (repository: Repository) => Hosting | undefined;
   /** Bytes that may still be published in it. */
   readonly roomFor: (repository: Repository) => number;
+  /** What is published in organisations that can publish. Cheap: every repository keeps its account. */
+  readonly published: () => readonly { readonly org: string; readonly bytes: number; readonly maxBytes?: number }[];
 }
 
 export async function buildSite(config: Config, parts: SiteParts): Promise<Site> {
@@ -215,14 +217,17 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
   function roomFor({ id, org }: Repository): number {
     const settings = config.orgs[org];
     const own = settings?.repositories[id.slice(org.length + 1)]?.sources.find((source) => source.kind === 'hosted');
-    const used = (hosting: Hosting | undefined): number => hosting?.usage().bytes ?? 0;
-    const inOrg = [...hostings]
-      .filter(([one]) => one.startsWith(`${org}/`))
-      .reduce((sum, [, one]) => sum + used(one), 0);
+    const used = hostings.get(id)?.usage().bytes ?? 0;
     return Math.min(
-      (own?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - used(hostings.get(id)),
-      (settings?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - inOrg,
+      (own?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - used,
+      (settings?.maxSizeBytes ?? Number.POSITIVE_INFINITY) - publishedIn(org),
     );
+  }
+
+  function publishedIn(org: string): number {
+    let bytes = 0;
+    for (const [id, hosting] of hostings) if (id.startsWith(`${org}/`)) bytes += hosting.usage().bytes;
+    return bytes;
   }
 
   for (const [org, { repositories: inOrg }] of Object.entries(config.orgs)) {
@@ -234,5 +239,10 @@ export async function buildSite(config: Config, parts: SiteParts): Promise<Site>
     optionsOf: ({ id }) => options.get(id) ?? {},
     hostingOf: ({ id }) => hostings.get(id),
     roomFor,
+    published: () =>
+      [...new Set([...hostings.keys()].map((id) => id.split('/', 1)[0] ?? ''))].map((org) => {
+        const maxBytes = config.orgs[org]?.maxSizeBytes;
+        return { org, bytes: publishedIn(org), ...(maxBytes === undefined ? {} : { maxBytes }) };
+      }),
   };
 }

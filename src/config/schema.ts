@@ -291,6 +291,19 @@ export interface LogConfig {
  * made from this (`document.ts`).
  */
 
+/** Loopback, link-local, private and shared address space (RFC 1918, 3927, 4193, 4291, 6598): where a Prometheus of one's own is. */
+const nearby = [
+  '127.0.0.0/8',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  '::1/128',
+  'fc00::/7',
+  'fe80::/10',
+];
+
 const reference = /\$\{[^}]+\}/.source;
 
 /** Messages that start with `is` get the value put before them. */
@@ -420,11 +433,15 @@ const clientLimits = {
     'Requests, in the long run; more is answered 429 with `Retry-After`.',
   ),
   burst: burst.describe('Requests that may come at once before that counts. Without it, those of ten seconds.'),
-  download: orUnlimited(size(), 'a size').describe('Bytes per second of answers, all transfers together; more is slowed.'),
+  download: orUnlimited(size(), 'a size').describe(
+    'Bytes per second of answers, all transfers together; more is slowed.',
+  ),
   upload: orUnlimited(size(), 'a size').describe(
     'Bytes per second of request bodies, all transfers together; more is slowed.',
   ),
-  transfers: orUnlimited(count(1, 1).unwrap(), 'a number').describe('Requests being answered at the same time; more is answered 429.'),
+  transfers: orUnlimited(count(1, 1).unwrap(), 'a number').describe(
+    'Requests being answered at the same time; more is answered 429.',
+  ),
 };
 
 const clientLimitsSchema = z.strictObject(clientLimits);
@@ -458,7 +475,9 @@ const limitsSchema = z.strictObject({
   uploadRate: size()
     .prefault('1KB')
     .describe('Bytes per second that have to come of a request body; one that comes slower is answered 408.'),
-  uploadWindow: duration('30s').describe('Over how long that is measured. Only time spent waiting for the client counts.'),
+  uploadWindow: duration('30s').describe(
+    'Over how long that is measured. Only time spent waiting for the client counts.',
+  ),
   connections: count(10_000, 1).describe(
     'Connections at the same time. For a further one, the one that has been idle for longest is closed; while none is idle, newcomers are.',
   ),
@@ -573,7 +592,9 @@ export const upstreamSchema = z.strictObject({
   ),
   connectTimeout: duration('5s').describe('Longest wait for a connection.'),
   concurrency: count(32, 1, 10_000).describe('Requests at the same time.'),
-  maxQueue: count(2000).describe('Requests that may wait for their turn; beyond it the answer is 503.'),
+  maxQueue: count(2000).describe(
+    'Requests that may wait for their turn; beyond it the answer is 503 for whoever has more than their share of it waiting.',
+  ),
   retries: count(2, 0, 20).describe('Further tries after a failure that may pass.'),
   proxy: text('URL, or none')
     .optional()

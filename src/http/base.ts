@@ -59,7 +59,7 @@ function listed(value: string | readonly string[] | undefined): string[] {
 }
 
 /** An IPv4 address that a dual-stack socket reports as IPv6 is that IPv4 address. */
-function plainAddress(address: string): string {
+export function plainAddress(address: string): string {
   const inner = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   return inner ?? address.toLowerCase();
 }

@@ -236,7 +236,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
   const running = new Running();
   const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
   const app = Object.assign(new Koa(), { running, handOff });
-  const control = statusRoutes(options);
+  const control = statusRoutes(options, (req) => baseOf(factsOf(req)).remote);
   const more = options.routes({
     originOf: (ctx) => baseOf(factsOf(ctx.req)).base,
     remoteOf: (ctx) => baseOf(factsOf(ctx.req)).remote,

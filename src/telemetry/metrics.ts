@@ -31,6 +31,7 @@ export type MetricsOptions = Known;
 const subjects: readonly ((counting: Counting) => void)[] = [
   countRequests,
   countUpstreams,
+  countShares,
   countDownloads,
   countDocuments,
   countHandOff,

@@ -12,7 +12,7 @@ import { type Credentials, homeOf } from './credentials.ts';
 import { type Call, createExchange } from './exchange.ts';
 import { createGuard } from './guard.ts';
 import { createLanes, type Lanes } from './lanes.ts';
-import { backOffMs, createPauses, type Pauses } from './retry.ts';
+import { backOffMs, createPauses, createThrottling, type Pauses, type Throttling } from './retry.ts';
 import { createTokens, type Login, openLogins, type Tokens } from './tokens.ts';
 import { invalid, type Trouble, unavailable, verdictOn } from './verdict.ts';
 
@@ -116,6 +116,7 @@ interface Shared {
   readonly clock: () => number;
   readonly lanes: Lanes;
   readonly pauses: Pauses;
+  readonly throttling: Throttling;
   readonly tokens: Tokens;
 }
 
@@ -123,11 +124,19 @@ interface Shared {
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const clock = options.clock ?? Date.now;
   const lanes = createLanes({ clock, lookup: options.lookup });
-  const shared: Shared = { options, clock, lanes, pauses: createPauses(clock), tokens: createTokens(clock) };
+  const shared: Shared = {
+    options,
+    clock,
+    lanes,
+    pauses: createPauses(clock),
+    throttling: createThrottling(),
+    tokens: createTokens(clock),
+  };
   return { open: (settings) => openUpstream(settings, shared), retire: lanes.retire, close: lanes.close };
 }
 
-function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pauses, tokens }: Shared): Upstream {
+function openUpstream(settings: UpstreamSettings, shared: Shared): Upstream {
+  const { options, clock, lanes, pauses, throttling, tokens } = shared;
   const { name } = settings;
   const { home, base, auth, identity } = homeOf(settings);
   const random = options.random ?? Math.random;
@@ -156,8 +165,18 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
     return `${identity} ${url.origin}${url.pathname}`;
   }
 
+  /** For everything that is asked there in the same name. */
+  function throttleKey({ origin }: URL): string {
+    return `${identity} ${origin}`;
+  }
+
+  function pausedUntil(url: URL): number | undefined {
+    const [own, all] = [pauses.until(pauseKey(url)), pauses.until(throttleKey(url))];
+    return own === undefined || all === undefined ? (own ?? all) : Math.max(own, all);
+  }
+
   function refuseWhilePaused(url: URL): void {
-    const until = pauses.until(pauseKey(url));
+    const until = pausedUntil(url);
     if (until !== undefined) throw unavailable(name, 'has asked us to wait', until - clock());
   }
 
@@ -189,8 +208,20 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
       const shown = withCredentials ? login.authorization(wanted) : undefined;
       const authorization = shown instanceof Promise ? await shown : shown;
       const lane = lanes.find(url.origin, settings, guard.judge(url));
+      const asked = url;
+      const refuse = (): void => refuseWhilePaused(asked);
       const forgiveStale = wanted.method !== 'POST' && !hasMetStale;
-      const call: Call = { ask: wanted, url, lane, withCredentials, authorization, resends, continued, forgiveStale };
+      const call: Call = {
+        ask: wanted,
+        url,
+        lane,
+        withCredentials,
+        authorization,
+        resends,
+        continued,
+        forgiveStale,
+        refuse,
+      };
       const outcome = await exchange(call);
       continued = true;
       resends += 1;
@@ -205,6 +236,9 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
         trouble = outcome;
       } else {
         const verdict = verdictOn(name, outcome, clock());
+        const pauseMs = outcome.status === 429 && verdict.kind === 'trouble' ? verdict.waitMs : undefined;
+        const forAllMs = throttling.heard(throttleKey(url), pauseMs);
+        if (forAllMs !== undefined) pauses.set(throttleKey(url), forAllMs);
         if (verdict.kind === 'answer') return outcome;
         outcome.discard();
         if (outcome.status === 401 && withCredentials && login.mayAskAgain(outcome)) continue;
@@ -254,7 +288,7 @@ function openUpstream(settings: UpstreamSettings, { options, clock, lanes, pause
     namespaces: settings.namespaces,
     ...(settings.shortNames === undefined ? {} : { shortNames: settings.shortNames }),
     ask,
-    unavailableUntil: (text) => (URL.canParse(text) ? pauses.until(pauseKey(new URL(text))) : undefined),
+    unavailableUntil: (text) => (URL.canParse(text) ? pausedUntil(new URL(text)) : undefined),
   };
 }
 

@@ -64,6 +64,8 @@ export interface Call {
   readonly resends: number;
   /** A retry or the next hop of a redirect: it has waited for its turn before. */
   readonly continued: boolean;
+  /** Called when its turn has come: throws what has become known meanwhile against asking. */
+  readonly refuse: () => void;
   /** An idle connection that turns out to be closed is no failure: the request is sent again at once. */
   readonly forgiveStale: boolean;
 }
@@ -136,8 +138,9 @@ export function createExchange(caller: Caller): Exchange {
     const cameAt = performance.now();
     const leave = await takeTurn(call);
     try {
-      // It may have opened while we waited.
+      // Much may have happened while we waited.
       refuseWhileOpen(lane.breaker);
+      call.refuse();
     } catch (error) {
       leave();
       throw error;

@@ -21,6 +21,39 @@ export function backOffMs(attempt: number, random: () => number): number {
   return Math.round(random() * Math.min(longestWaitMs, firstWaitMs * 2 ** (attempt - 1)));
 }
 
+// An upstream that limits one kind of request (searches, say) answers others in between; one that limits whoever asks does not.
+const enoughRefusals = 3;
+
+// What is asked for may be another kind of request after all, so it is tried from time to time.
+const longestForAllMs = 60 * 1000;
+
+const maxCounted = 1000;
+
+/** Tells when "too many requests" (429) is said to everything that is asked, and no longer to one thing. */
+export interface Throttling {
+  /** `pauseMs` is what upstream said with a 429; `undefined` for any other answer. Returns for how long nothing is to be asked, if so. */
+  heard(key: string, pauseMs: number | undefined): number | undefined;
+}
+
+export function createThrottling(): Throttling {
+  const refusals = new Map<string, number>();
+  return {
+    heard(key, pauseMs) {
+      // Nearly always there is nothing to forget.
+      if (pauseMs === undefined) {
+        if (refusals.size > 0) refusals.delete(key);
+        return undefined;
+      }
+      const inARow = (refusals.get(key) ?? 0) + 1;
+      refusals.delete(key);
+      refusals.set(key, inARow);
+      const [oldest] = refusals.keys();
+      if (refusals.size > maxCounted && oldest !== undefined) refusals.delete(oldest);
+      return inARow < enoughRefusals || pauseMs === 0 ? undefined : Math.min(pauseMs, longestForAllMs);
+    },
+  };
+}
+
 const maxPauses = 5000;
 
 /** Addresses we were told not to ask again before a certain time. */

@@ -261,3 +261,37 @@ describe('in the middle of a body', () => {
     expect((await larder.npm('/lib')).json()).toMatchObject({ name: 'lib' });
   });
 });
+
+describe('an upstream that says when to come back', () => {
+  const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * 1000).toUTCString();
+
+  test.each([
+    ['a number of seconds', () => '40', 40],
+    ['a date', () => inSeconds(40), 40],
+    ['a day, which is more than anybody is told', () => '86400', 3600],
+    ['a date next year', () => inSeconds(365 * 86_400), 3600],
+  ])('is told to clients as it was told with %s, and left alone so long', async (_, header, seconds) => {
+    const { registry, upstream, larder } = await scene();
+    const { path } = registry.publish({ name: 'lib', version: '1.0.0' });
+    await larder.npm('/lib');
+    for (const [status, asked] of [[429, '/other'] as const, [503, path] as const]) {
+      upstream.at(asked, { status, headers: { 'retry-after': header() } });
+      for (let n = 0; n < 2; n += 1) {
+        const answer = await larder.npm(asked);
+        expectError(answer, 503);
+        const told = Number(answer.headers['retry-after']);
+        // A date loses the rest of its second, and a slow test some more.
+        expect(told).toBeGreaterThan(seconds - 20);
+        expect(told).toBeLessThanOrEqual(seconds);
+      }
+      expect(upstream.count(asked)).toBe(1);
+    }
+  });
+
+  test('is not asked by one client after the other while it answers nobody', async () => {
+    const { upstream, larder } = await scene();
+    upstream.otherwise({ status: 429, headers: { 'retry-after': '40' } });
+    for (let n = 0; n < 10; n += 1) expectError(await larder.npm(`/lib-${n}`), 503);
+    expect(upstream.count()).toBe(3);
+  });
+});

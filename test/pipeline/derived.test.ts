@@ -1,5 +1,6 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { expect, it, onTestFinished } from 'vitest';
+import { type Claims, createClaims } from '../../src/core/claims.ts';
 import { digestOf } from '../../src/core/digest.ts';
 import type { Document, DocumentType, Format } from '../../src/core/format.ts';
 import type { FoundDocument } from '../../src/core/source.ts';
@@ -40,6 +41,8 @@ interface SetUp {
   derived(inlineBytes?: number): ReturnType<typeof createDerivedDocuments>;
   readonly counts: { decoded: number; encoded: number };
   readonly elsewhere: Job[];
+  /** Who waited for each of them. */
+  readonly waited: Claims[];
 }
 
 async function setUp(): Promise<SetUp> {
@@ -49,10 +52,12 @@ async function setUp(): Promise<SetUp> {
   onTestFinished(() => store.close());
   const { type, format, counts } = wordList();
   const elsewhere: Job[] = [];
+  const waited: Claims[] = [];
   return {
     store,
     counts,
     elsewhere,
+    waited,
     ask(texts, { variant = '', ...more } = {}) {
       const want: Document = { kind: 'document', type, path: 'words', variant };
       const found = texts.map((text): FoundDocument => {
@@ -77,8 +82,9 @@ async function setUp(): Promise<SetUp> {
       createDerivedDocuments({
         compute: createCompute({
           inlineBytes,
-          elsewhere: async (job) => {
+          elsewhere: async (job, _, claims) => {
             elsewhere.push(job);
+            waited.push(claims);
             if (job.kind === 'learn') return learn(format, job, undecoded);
             return job.kind === 'derive' ? derive(format, job, undecoded) : pack(job.coding, job.bytes);
           },
@@ -98,6 +104,15 @@ it('makes a projection once, however many ask at the same time and afterwards', 
   await documents.get(ask(['a\nb'], { variant: 'a' }));
   expect(new Set(made.map((one) => String(one?.bytes)))).toEqual(new Set(['http://here/a']));
   expect(counts).toEqual({ decoded: 1, encoded: 1 });
+});
+
+it('is made in a thread on behalf of all who wait for it', async () => {
+  const { ask, derived, waited } = await setUp();
+  const documents = derived(1);
+  const [acme, beta] = ['acme', 'beta'].map((org) => ({ org, priority: 'client' }) as const);
+  if (!acme || !beta) throw new Error('There are two.');
+  await Promise.all([acme, beta].map((one) => documents.get(ask(['a\nb'], { claims: createClaims(one) }))));
+  expect(waited.map(({ first, all }) => ({ first, all }))).toEqual([{ first: acme, all: [acme, beta] }]);
 });
 
 it('makes another one for another input, variant, base, repository setting or refusal', async () => {

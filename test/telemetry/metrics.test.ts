@@ -89,14 +89,14 @@ it('tells about upstreams', async () => {
     labels: { upstream: 'npmjs' },
     value: 0,
   });
-  const about = { upstream: 'npmjs', origin: 'https://a', method: 'GET' };
+  const about = { exchange: 1, upstream: 'npmjs', origin: 'https://a', method: 'GET' };
   publish('upstream.response', { ...about, status: 200, durationMs: 30 });
   publish('upstream.response', { ...about, status: 404, durationMs: 30 });
   publish('upstream.failure', { ...about, code: 'timeout', durationMs: 30 });
   publish('upstream.retry', { upstream: 'npmjs', attempt: 1, waitMs: 10 });
   publish('upstream.bytes', { upstream: 'npmjs', bytes: 10 });
   publish('upstream.bytes', { upstream: 'npmjs', bytes: 5 });
-  publish('upstream.queue', { upstream: 'npmjs', waiting: 4, running: 2 });
+  publish('upstream.queue', { upstream: 'npmjs', waiting: 4, running: 2, own: { waiting: 4, running: 2 } });
   publish('upstream.quota', { upstream: 'npmjs', limit: 100 });
   publish('upstream.quota', { upstream: 'npmjs', remaining: 99 });
   publish('breaker', { origin: 'https://a', state: 'open' });
@@ -129,9 +129,9 @@ it('tells about downloads', async () => {
     labels: { outcome: 'abandoned' },
     value: 0,
   });
-  publish('download.start', { url });
-  publish('download.start', { url });
-  publish('download.end', { url, bytes: 1, outcome: 'stored' });
+  publish('download.start', { download: 1, url });
+  publish('download.start', { download: 2, url });
+  publish('download.end', { download: 1, url, bytes: 1, outcome: 'stored' });
   publish('download.reader', { change: 1, joined: false });
   publish('download.reader', { change: 1, joined: true });
   publish('download.reader', { change: -1, joined: true });

@@ -229,8 +229,83 @@ describe('Retry-After', () => {
     expect(await textOf(await known.ask({ method: 'GET', url }))).toBe('ok');
   });
 
+  it('is respected by those that were already waiting for their turn', async () => {
+    const server = await fake();
+    const stop = gate();
+    later(() => stop.open());
+    server.at('/x', { status: 429, headers: { 'retry-after': '60' }, holdHeaders: stop });
+    const upstream = upstreamAt(server.url, { concurrency: 1 });
+    const queue = heard('upstream.queue');
+    const asked = ['', '?page=2', '?page=3'].map((query) =>
+      problemOf(upstream.ask({ method: 'GET', url: `${server.url}/x${query}` })),
+    );
+    await stop.reached;
+    expect(queue.at(-1)).toMatchObject({ waiting: 2, running: 1 });
+    stop.open();
+    const problems = await Promise.all(asked);
+    expect(problems.map(({ code, retryAfterSeconds }) => [code, retryAfterSeconds])).toEqual(
+      Array(3).fill(['upstream_unavailable', 60]),
+    );
+    expect(server.count()).toBe(1);
+  });
+
   it('cannot be asked of what is no address', () => {
     expect(upstreamAt('http://127.0.0.1:1').unavailableUntil('nothing')).toBeUndefined();
+  });
+});
+
+describe('an upstream that is asked too much', () => {
+  async function setUp(retryAfter: string | undefined) {
+    const server = await fake();
+    const time = { now: Date.parse('2026-03-01T12:00:00Z') };
+    const limited = { status: 429, headers: { 'retry-after': retryAfter } };
+    server.otherwise(({ path }) => (path.startsWith('/well') ? { body: 'ok' } : limited));
+    const upstreams = upstreamsFor({ clock: () => time.now });
+    const upstream = upstreams.open(settingsFor(server.url, { retries: 0, concurrency: 1 }));
+    const ask = (path: string): Promise<Reply> => upstream.ask({ method: 'GET', url: `${server.url}${path}` });
+    return { server, time, upstreams, upstream, ask };
+  }
+
+  it.each([
+    ['20', 20],
+    ['Sun, 01 Mar 2026 12:00:30 GMT', 30],
+    ['3600', 60],
+    [undefined, 5],
+  ])('is left alone after the third refusal in a row, with Retry-After "%s" for %i s', async (header, seconds) => {
+    const { server, time, upstream, ask } = await setUp(header);
+    for (const path of ['/a', '/b', '/c']) await problemOf(ask(path));
+    const problem = await problemOf(ask('/well'));
+    expect([problem.code, problem.status, problem.retryAfterSeconds]).toEqual(['upstream_unavailable', 503, seconds]);
+    expect(upstream.unavailableUntil(`${server.url}/well`)).toBe(time.now + seconds * 1000);
+    expect(server.count()).toBe(3);
+    time.now += seconds * 1000;
+    expect(await textOf(await ask('/well'))).toBe('ok');
+    await problemOf(ask('/d'));
+    expect(await textOf(await ask('/well'))).toBe('ok');
+  });
+
+  it('is asked on for what it still answers', async () => {
+    const { server, ask } = await setUp('60');
+    for (const n of [1, 2, 3, 4]) {
+      await problemOf(ask(`/a${n}`));
+      await problemOf(ask(`/b${n}`));
+      expect(await textOf(await ask('/well'))).toBe('ok');
+    }
+    expect(server.count()).toBe(12);
+  });
+
+  it('is asked on with other credentials', async () => {
+    const { server, upstreams, ask } = await setUp('60');
+    for (const path of ['/a', '/b', '/c']) await problemOf(ask(path));
+    const known = upstreams.open(settingsFor(server.url, { auth: { bearer: 't' } }));
+    expect(await textOf(await known.ask({ method: 'GET', url: `${server.url}/well` }))).toBe('ok');
+  });
+
+  it('is not asked by the crowd that was waiting when it said so', async () => {
+    const { server, ask } = await setUp('60');
+    const asked = await Promise.all(Array.from({ length: 50 }, (_, n) => problemOf(ask(`/${n}`))));
+    expect(server.count()).toBe(3);
+    expect(asked.every(({ retryAfterSeconds }) => retryAfterSeconds === 60)).toBe(true);
   });
 });
 
