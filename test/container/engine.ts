@@ -74,7 +74,13 @@ export async function podman(store: string): Promise<Engine | string> {
         },
         remove: async () => void (await call('rm', '--force', '--time', '0', '--volumes', id)),
       };
-      await container.logged('"listening"');
+      try {
+        await container.logged('"listening"');
+      } catch (cause) {
+        const log = await call('logs', id);
+        await container.remove();
+        throw new Error(`the container does not listen:\n${log.out}`, { cause });
+      }
       return container;
     },
   };
