@@ -1,6 +1,6 @@
 /** Rules about the repository itself. What must not drift stands here and not in a paragraph somewhere. */
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, extname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -423,7 +423,7 @@ describe('what is in the repository', () => {
     if (!listed) return context.skip('not a git checkout');
     const hosts = await registryHosts();
     expect(hosts.length).toBeGreaterThan(0);
-    const files = listed.stdout.split('\0').filter((file) => file !== '' && existsSync(join(root, file)));
+    const files = listed.stdout.split('\0').filter((file) => statSync(join(root, file), { throwIfNoEntry: false })?.isFile());
     const named = files.flatMap((file) => {
       const text = readFileSync(join(root, file), 'latin1');
       return hosts.filter((host) => text.includes(host)).map((host) => `${file} names ${host}`);
