@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createLarder } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Action } from '../../src/core/repository.ts';
+import type { Clock } from '../../src/http/limits-pacer.ts';
 import { selfSigned } from './certificate.ts';
 import { temporaryFolder } from './folder.ts';
 import { eventually } from './wait.ts';
@@ -35,6 +36,8 @@ export interface HostedOptions {
   /** Default 0: any. */
   readonly port?: number;
   readonly now?: () => number;
+  /** What limits of clients are measured by. */
+  readonly clock?: Clock;
 }
 
 export interface TokenOptions {
@@ -123,7 +126,10 @@ export async function startHosted(options: HostedOptions): Promise<HostedServer>
     ...options.more,
   };
   await writeFile(configFile, JSON.stringify(settings, undefined, 2));
-  const larder = await createLarder(await loadConfig(configFile, {}), options.now ? { now: options.now } : {});
+  const larder = await createLarder(await loadConfig(configFile, {}), {
+    ...(options.now ? { now: options.now } : {}),
+    ...(options.clock ? { clock: options.clock } : {}),
+  });
   const { port } = await larder.listen();
   const root = `${tls ? 'https' : 'http'}://localhost:${port}`;
   let stopped: Promise<void> | undefined;
