@@ -103,6 +103,7 @@ export class StoredUploads implements Uploads {
   /** By a request of this process. */
   readonly #held = new Set<string>();
   #sweptAt: number;
+  #hasFolder = false;
   #locksFail = false;
 
   constructor(parts: StoredUploadsParts) {
@@ -130,6 +131,9 @@ export class StoredUploads implements Uploads {
     const saved: Saved = { repository, name, by, createdAt: clock() };
     let held: HeldUpload | undefined;
     try {
+      // Locks lie in it, too, and the first of them is made before any other file.
+      if (!this.#hasFolder) await disk.mkdir(this.#folder);
+      this.#hasFolder = true;
       held = await this.#take(id, repository, () => this.#create(id));
       if (!held) throw new Error('a new upload was taken away');
       await disk.writeFile(this.#path(id, 'json'), JSON.stringify(saved));

@@ -74,6 +74,8 @@ export function openBody(readable: Readable, watch: BodyWatch, signal: AbortSign
     if (readable.destroyed || readable.readableEnded) return;
     ours = { reason: undefined };
     readable.dump({ limit: dumpBytes, signal: AbortSignal.timeout(dumpMs) }).catch(() => undefined);
+    // They came over the wire, too.
+    readable.on('data', (chunk: Buffer) => watch.onBytes(chunk.length));
   }
 
   return { body, discard };

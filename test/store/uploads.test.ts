@@ -7,7 +7,7 @@ import { lockFile } from '../../src/store/process-lock.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type HeldUpload, sessionMs, type UploadOwner } from '../../src/store/uploads.ts';
 import { faults, faultyDisk } from '../support/faulty-disk.ts';
-import { bytesOf, diskWith, fileOperations, folder, opened, standingClock } from './opened.ts';
+import { bytesOf, diskWith, fileOperations, folder, heard, opened, standingClock } from './opened.ts';
 
 const owner: UploadOwner = { repository: 'acme/hub', name: 'app', by: 'user:acme/ann' };
 const limit = 1_000_000;
@@ -49,6 +49,18 @@ const two = bytesOf('two', 300);
 const both = Buffer.concat([one, two]);
 
 describe('an upload', () => {
+  test('is locked from the first one on, into an empty folder', async () => {
+    const troubles = heard('fault');
+    const store = await opened();
+    const held = await store.uploads.open(owner);
+    const other = await opened({ path: store.path });
+    expect(await other.uploads.hold(held.id, owner).catch((error: Error) => error.message)).toContain(
+      'Another request',
+    );
+    await held.release();
+    expect(troubles).toEqual([]);
+  });
+
   test('in one piece becomes a blob, and nothing else stays', async () => {
     const store = await opened();
     const id = await begun(store, one);

@@ -281,6 +281,18 @@ describe('what happened', () => {
     expect(failures).toEqual([]);
   });
 
+  it('counts the bytes of answers that nobody wants to read', async () => {
+    const server = await fake();
+    server.at('/x', { status: 404, body: 'nothing here' });
+    server.at('/y', { status: 503, body: 'not now' });
+    const [bytes, queue] = [heard('upstream.bytes'), heard('upstream.queue')];
+    const upstream = upstreamAt(server.url, { retries: 0 });
+    (await upstream.ask({ method: 'GET', url: `${server.url}/x` })).discard();
+    await problemOf(upstream.ask({ method: 'GET', url: `${server.url}/y` }));
+    await eventually('both are over', () => queue.at(-1)?.running === 0);
+    expect(bytes.reduce((sum, event) => sum + event.bytes, 0)).toBe(server.bytesSent);
+  });
+
   it.each([
     ['left', ({ body }: Reply) => body.destroy()],
     ['left with an error', ({ body }: Reply) => body.destroy(new Error('too long'))],
