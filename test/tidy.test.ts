@@ -423,7 +423,9 @@ describe('what is in the repository', () => {
     if (!listed) return context.skip('not a git checkout');
     const hosts = await registryHosts();
     expect(hosts.length).toBeGreaterThan(0);
-    const files = listed.stdout.split('\0').filter((file) => statSync(join(root, file), { throwIfNoEntry: false })?.isFile());
+    const files = listed.stdout
+      .split('\0')
+      .filter((file) => statSync(join(root, file), { throwIfNoEntry: false })?.isFile());
     const named = files.flatMap((file) => {
       const text = readFileSync(join(root, file), 'latin1');
       return hosts.filter((host) => text.includes(host)).map((host) => `${file} names ${host}`);
