@@ -19,7 +19,7 @@ import type { Asking, FoundDocument } from '../core/source.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
 import type { Facts, Store } from '../store/store.ts';
 import type { Upstream } from '../upstream/client.ts';
-import type { DownloadFacts, Downloads } from '../upstream/download.ts';
+import type { Download, DownloadFacts, Downloads } from '../upstream/download.ts';
 import { aboutOf, type Locate, notStored, refuseStatus, unhurried, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
 import { obtain } from './obtain.ts';
@@ -74,7 +74,7 @@ type FoundForm = FoundDocument & { readonly representation: string };
 
 /** What a question to upstream came to. `bytes` only while the disk takes nothing in. */
 interface Refreshed {
-  readonly outcome: 'hit' | 'miss' | 'revalidated';
+  readonly outcome: 'hit' | 'miss' | 'joined' | 'revalidated';
   readonly held: Held;
   readonly bytes?: Buffer;
 }
@@ -96,6 +96,12 @@ interface Arrived {
   /** The bytes once more: the first ones may have been moved to a worker. */
   readonly again: () => Promise<Buffer>;
 }
+
+/**
+ * What came of downloads. Repositories with the same upstream, and the one that a reload put in the place of another, share
+ * them: whoever only joins one finds here what its owner made of it.
+ */
+const landed = new WeakMap<Download, Refreshed>();
 
 /** Links of this many documents stay in memory, weighed by their number. */
 const linksInMemory = 200_000;
@@ -293,10 +299,9 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       previous?.status === 200 &&
       previous.digest &&
       store.blobs.has(previous.digest);
-    let result: Refreshed | undefined;
     const claims = claimsOf(asking);
     const accept = want.type.representations?.accept(slot.representation);
-    const { download } = options.downloads.start(
+    const { download, joined } = options.downloads.start(
       `document\n${slot.key.source}\n${slot.key.path}\n${slot.representation}`,
       () => ({
         upstream,
@@ -317,20 +322,28 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         gate: true,
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
-          result = await take(slot, claims, {
+          const result = await take(slot, claims, {
             bytes: await readAll(stage, facts.size),
             facts,
             keep: (digest) => stage.commit(digest),
             again: () => readAll(stage, facts.size),
           });
+          landed.set(download, result);
           forget(previous && { slot, entry: previous }, result.held);
           if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
       }),
       claims,
     );
+    if (joined) publish('download.join', { requestId: asking.requestId, download: download.id });
     const done = await download.done;
-    if (result) return result;
+    const result = landed.get(download);
+    if (result) return joined && result.outcome === 'miss' ? { ...result, outcome: 'joined' } : result;
+    if (joined) {
+      // It is there no more, or as it was: whoever asked has noted that, with what was stored then.
+      const { fresh: _, ...plain } = asking;
+      return (await lookAgain(want, undefined, plain)) ?? ask(slot, previous, asking);
+    }
     if (done.status === 304 && previous) return confirmed(slot, previous);
     if (done.status === 404 || done.status === 410) {
       return { outcome: 'miss', held: { slot, entry: await notThere(slot, done.status, previous, url) } };

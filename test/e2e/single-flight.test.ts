@@ -37,6 +37,25 @@ test('fifty clients that want one document at the same time cost one upstream re
   expect(outcomes(answers).miss).toBe(1);
 });
 
+test.each(['200', '404'])('repositories with one upstream share one request for a document: %s', async (status) => {
+  const files = { format: 'npm', sources: [{ remote: 'inner' }] };
+  const { registry, upstream, larder } = await scene({ repositories: { other: files, third: files } });
+  registry.publish({ name: 'lib', version: '1.0.0' });
+  const until = gate();
+  const body = status === '200' ? registry.document('lib') : '{}';
+  upstream.at('/lib', { holdHeaders: until, status: Number(status), body, contentType: 'application/json' });
+  const asked = ['npm', 'other', 'third'].map((name) => larder.ask(`/public/${name}/lib`));
+  await until.reached;
+  await larder.ask('/healthz');
+  until.open();
+  const answers = await Promise.all(asked);
+  expect(answers.map((answer) => answer.status)).toEqual(Array(3).fill(Number(status)));
+  expect(upstream.count('/lib')).toBe(1);
+  if (status === '404') return;
+  for (const answer of answers) expect(answer.json()).toMatchObject({ versions: { '1.0.0': { version: '1.0.0' } } });
+  expect(outcomes(answers)).toEqual({ miss: 1, joined: 2 });
+});
+
 test('full and abbreviated forms asked for at the same time cost one request each at most', async () => {
   const { registry, larder } = await scene();
   registry.publish({ name: 'lib', version: '1.0.0' });
