@@ -1,4 +1,4 @@
-/** Two hundred clients and one file; fifty clients and one huge document. */
+/** A crowd of clients and one file; fifty clients and one huge document. */
 import { describe, expect, test } from 'vitest';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import { type CrowdMember, crowd } from '../support/crowd.ts';
@@ -8,19 +8,22 @@ import { sceneWithProcess } from '../support/scene.ts';
 
 const megabyte = 1_000_000;
 
-describe('two hundred clients ask at once for a file of 100 MB that is not stored', () => {
+describe('a crowd asks at once for a file of 100 MB that is not stored', () => {
   const size = 100 * megabyte;
   const bytes = synthetic(size);
   const cases: readonly {
     readonly what: string;
+    readonly clients: number;
     readonly leaving: number;
     readonly cuts: readonly number[];
     readonly requests: number;
   }[] = [
-    { what: 'all stay', leaving: 0, cuts: [], requests: 1 },
-    { what: 'a hundred of them leave', leaving: 100, cuts: [], requests: 1 },
+    { what: 'all stay', clients: 200, leaving: 0, cuts: [], requests: 1 },
+    // Trouble looks the same to fewer, and a gigabyte of answers takes a third of a second of two cores.
+    { what: 'half of them leave', clients: 80, leaving: 40, cuts: [], requests: 1 },
     {
       what: 'upstream cuts the connection three times',
+      clients: 80,
       leaving: 0,
       cuts: [10 * megabyte + 1, 55 * megabyte, 99 * megabyte],
       requests: 4,
@@ -28,9 +31,9 @@ describe('two hundred clients ask at once for a file of 100 MB that is not store
   ];
 
   test.each(cases)(
-    '$what: one download, right digests, little memory',
+    '$clients clients, $what: one download, right digests, little memory',
     patient,
-    async ({ leaving, cuts, requests }) => {
+    async ({ clients, leaving, cuts, requests }) => {
       const { registry, upstream, larder } = await sceneWithProcess();
       const { path, sha256 } = registry.publish({ name: 'huge', version: '1.0.0', bytes });
       upstream.at(path, { body: bytes, etag: '"huge"', cuts });
@@ -38,11 +41,11 @@ describe('two hundred clients ask at once for a file of 100 MB that is not store
       await larder.npm('/lib/-/lib-1.0.0.tgz');
       const before = await larder.memory();
 
-      const members = await crowd({ url: `${larder.url}/public/npm${path}`, clients: 200, leaving, sizeBytes: size });
+      const members = await crowd({ url: `${larder.url}/public/npm${path}`, clients, leaving, sizeBytes: size });
 
       const after = await larder.memory();
       const stayed = members.filter((one) => !one.left);
-      expect(stayed).toHaveLength(200 - leaving);
+      expect(stayed).toHaveLength(clients - leaving);
       expect(stayed.map((one) => [one.status, one.complete, one.sha256])).toEqual(
         stayed.map(() => [200, true, sha256]),
       );
