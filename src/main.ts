@@ -8,8 +8,15 @@ import { publish } from './core/events.ts';
 import { checkOptions } from './site.ts';
 import { type Log, startLog } from './telemetry/log.ts';
 
-/** Exit codes of configuration.md: 0 done, 1 failed, 2 configuration or usage. */
-export async function serve(file: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<void> {
+/**
+ * Exit codes of configuration.md: 0 done, 1 failed, 2 configuration or usage. `takeOver` is called when signals are heeded here, and says whether the
+ * configuration is to be read again at once.
+ */
+export async function serve(
+  file: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+  takeOver: () => boolean = () => false,
+): Promise<void> {
   let config: Config;
   try {
     config = await loadConfig(file, env, { further: checkOptions });
@@ -29,6 +36,7 @@ export async function serve(file: string | undefined, env: NodeJS.ProcessEnv = p
       larder,
       log,
       createReload(larder, config, () => loadConfig(file, env, { further: checkOptions }), log),
+      takeOver,
     );
   } catch (error) {
     log.logger.fatal({ err: error }, 'Larder could not start');
@@ -62,7 +70,7 @@ function createReload(larder: Larder, started: Config, load: () => Promise<Confi
 }
 
 /** The first signal ends gently, a second one at once. SIGHUP reads the configuration again; one with mistakes changes nothing. */
-function untilStopped(larder: Larder, log: Log, reload: () => void): Promise<void> {
+function untilStopped(larder: Larder, log: Log, reload: () => void, takeOver: () => boolean): Promise<void> {
   return new Promise((stopped) => {
     let stopping = false;
     const stop = (signal: NodeJS.Signals): void => {
@@ -78,6 +86,7 @@ function untilStopped(larder: Larder, log: Log, reload: () => void): Promise<voi
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
     process.on('SIGHUP', reload);
+    if (takeOver()) reload();
   });
 }
 

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { larder, program, root } from './larder.ts';
@@ -20,6 +21,10 @@ afterEach(async () => {
   await folder.remove();
 });
 
+function configuration(): string {
+  return `server: { listen: 127.0.0.1:0 }\nstorage: { path: '${folder.path}/data' }\n`;
+}
+
 async function write(text: string): Promise<string> {
   const file = join(folder.path, 'larder.yaml');
   await writeFile(file, text);
@@ -27,11 +32,8 @@ async function write(text: string): Promise<string> {
 }
 
 it('serves until it is told to stop, and then exits with 0', async () => {
-  const file = await write(`server: { listen: 127.0.0.1:0 }\nstorage: { path: '${folder.path}/data' }\n`);
-  const running = spawn(program, ['serve', '--config', file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env.PATH ?? '' },
-  });
+  const file = await write(configuration());
+  const running = spawnServe(file);
   child = running;
   const exited = once(running, 'exit');
   let url = '';
@@ -43,6 +45,47 @@ it('serves until it is told to stop, and then exits with 0', async () => {
   running.stdout.resume();
   expect((await fetch(`${url}/healthz`)).status).toBe(200);
   running.kill('SIGTERM');
+  expect(await exited).toEqual([0, null]);
+});
+
+function spawnServe(file: string) {
+  return spawn(program, ['serve', '--config', file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH ?? '' },
+  });
+}
+
+/** Starts it with a configuration that does not come before the test writes it into the pipe. */
+async function startWaiting() {
+  const file = join(folder.path, 'pipe.yaml');
+  await promisify(execFile)('mkfifo', [file]);
+  const running = spawnServe(file);
+  child = running;
+  // Opening it for writing waits for a reader.
+  return { running, file, pipe: await open(file, 'w') };
+}
+
+it('survives a reload while it starts, and does it afterwards', async () => {
+  const { running, file, pipe } = await startWaiting();
+  running.kill('SIGHUP');
+  await pipe.writeFile(configuration());
+  await pipe.close();
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: running.stdout })) {
+    lines.push((JSON.parse(line) as { readonly msg: string }).msg);
+    if (lines.length === 2) break;
+    await writeFile(file, 'server: { drian: 1s }\n');
+  }
+  expect(lines).toEqual(['listening', 'configuration not reloaded: the one before stays in force']);
+});
+
+it('ends at once when it is told to while it starts', async () => {
+  const { running, pipe } = await startWaiting();
+  const exited = once(running, 'exit');
+  running.kill('SIGTERM');
+  // Node does not end while a file is being read.
+  await pipe.writeFile(configuration()).catch(() => undefined);
+  await pipe.close();
   expect(await exited).toEqual([0, null]);
 });
 
