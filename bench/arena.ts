@@ -78,5 +78,5 @@ export function openArena(
 }
 
 export function isPeer(contender: Contender): contender is PeerName {
-  return contender !== 'straight';
+  return contender !== 'straight' && contender !== 'nginx-file' && contender !== 'larder-alone';
 }

@@ -1,7 +1,18 @@
 /** What one line of the results is made of: the same thing done by Larder and by others, several times over. */
 
-/** Larder is `ours`; `straight` is asking the upstream without anything between. */
-export type Contender = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry' | 'straight';
+/**
+ * Larder is `ours`; `straight` is asking the upstream without anything between. Behind a proxy that sends files, `nginx-file` is that proxy when it
+ * asks nobody, and `larder-alone` is Larder without it.
+ */
+export type Contender =
+  | 'larder'
+  | 'nginx'
+  | 'nginx-open'
+  | 'verdaccio'
+  | 'docker-registry'
+  | 'straight'
+  | 'nginx-file'
+  | 'larder-alone';
 
 export type Unit = 'req/s' | 'MB/s' | 'ms' | 's' | 'MB';
 

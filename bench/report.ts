@@ -14,6 +14,8 @@ const names: Record<Contender, string> = {
   verdaccio: 'Verdaccio',
   'docker-registry': '`docker-registry` as cache',
   straight: 'straight to the upstream',
+  'nginx-file': 'nginx serving the file to everybody',
+  'larder-alone': 'Larder without nginx',
 };
 
 export interface Facts {

@@ -1,5 +1,6 @@
 /** Every line that the results have, with what it must reach. */
 import type { Contest } from './contest.ts';
+import { type HandOffRow, handOffRow } from './hand-off.ts';
 import { simpleJson } from './index-bodies.ts';
 import type { Place } from './server.ts';
 
@@ -73,7 +74,7 @@ interface MemoryRow {
   readonly sizeBytes: number;
 }
 
-export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow;
+export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow | HandOffRow;
 export type { ColdRow, EarlyRow, InstallRow, ManifestRow, MemoryRow, PullRow, WarmRow };
 
 const abbreviated = { accept: 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' };
@@ -401,6 +402,7 @@ export const rows: readonly Row[] = [
       against: [],
     },
   },
+  handOffRow,
   {
     kind: 'install',
     resolved: true,
@@ -426,5 +428,6 @@ export const rows: readonly Row[] = [
 /** In the order of the results. */
 export function contestsOf(row: Row): readonly Contest[] {
   if (row.kind === 'cold') return [row.contest, row.firstByte, ...(row.later ? [row.later] : [])];
+  if (row.kind === 'hand-off') return row.cases.map(({ contest }) => contest);
   return row.kind === 'memory' ? [row.contest, row.again] : [row.contest];
 }

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { type Arena, isPeer, openArena } from './arena.ts';
 import { measureCold, measureEarly } from './cold.ts';
 import type { Outcome } from './contest.ts';
+import { measureHandOff } from './hand-off.ts';
 import { measureInstall } from './install.ts';
 import { describeMachine, leaveServerCore } from './machine.ts';
 import { measureManifests } from './manifests.ts';
@@ -44,7 +45,7 @@ async function main(): Promise<number> {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`Stopped by ${signal}.`)));
   });
   try {
-    const outcomes = await Promise.race([measureAll(options.rows, arena), stopped]);
+    const outcomes = await Promise.race([measureAll(options.rows, arena, options.program), stopped]);
     const contests = (options.write ? rows : options.rows).flatMap(contestsOf);
     const usages = await arena.usages();
     const head = `${machine.join('\n')}\n${options.rounds} rounds, ${options.seconds} s a turn`;
@@ -62,11 +63,11 @@ async function main(): Promise<number> {
   }
 }
 
-async function measureAll(chosen: readonly Row[], arena: Arena): Promise<Outcome[]> {
+async function measureAll(chosen: readonly Row[], arena: Arena, program: string): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   for (const row of chosen) {
     outcomes.push(
-      ...(await measure(row, arena).catch((error: unknown): Outcome[] => {
+      ...(await measure(row, arena, program).catch((error: unknown): Outcome[] => {
         const failure = messageOf(error);
         say(`${row.contest.id} failed: ${failure}`);
         return contestsOf(row).map((contest) => ({ contest, failure: failure.split('\n')[0] ?? '' }));
@@ -76,7 +77,7 @@ async function measureAll(chosen: readonly Row[], arena: Arena): Promise<Outcome
   return outcomes;
 }
 
-function measure(row: Row, arena: Arena): Promise<Outcome[]> {
+function measure(row: Row, arena: Arena, program: string): Promise<Outcome[]> {
   switch (row.kind) {
     case 'warm':
       return measureWarm(row, arena);
@@ -92,6 +93,8 @@ function measure(row: Row, arena: Arena): Promise<Outcome[]> {
       return measureManifests(row, arena);
     case 'memory':
       return measureMemory(row, arena);
+    case 'hand-off':
+      return measureHandOff(row, arena, program);
   }
 }
 
@@ -100,7 +103,9 @@ async function programsFor(chosen: readonly Row[]): Promise<[string, string][]> 
   const contenders = chosen.flatMap((row) => row.contest.against.map((other) => other.contender));
   const needed = new Set(contenders.filter(isPeer));
   const programs = [
-    ...(needed.has('nginx') || needed.has('nginx-open') ? ['nginx' as const] : []),
+    ...(needed.has('nginx') || needed.has('nginx-open') || chosen.some(({ kind }) => kind === 'hand-off')
+      ? ['nginx' as const]
+      : []),
     ...(needed.has('verdaccio') ? ['verdaccio' as const] : []),
     ...(needed.has('docker-registry') ? ['docker-registry' as const] : []),
     ...(chosen.some(({ kind }) => kind === 'pull') ? ['skopeo' as const] : []),
@@ -127,6 +132,7 @@ async function openWorkFolder(options: Options): Promise<string> {
     'nginx-open',
     'verdaccio',
     'docker-registry',
+    'hand-off',
     'others',
     'install',
     'profile',
