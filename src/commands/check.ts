@@ -1,6 +1,6 @@
 import { ConfigError, loadConfig } from '../config/load.ts';
 import { withoutCredentials } from '../config/mistakes.ts';
-import type { Config, SourceConfig } from '../config/schema.ts';
+import type { ClientLimitsConfig, Config, SourceConfig } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
 import { checkOptions } from '../site.ts';
 import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';
@@ -62,6 +62,8 @@ interface Facts {
     readonly credentials?: string;
     readonly proxy?: string;
   }[];
+  /** Whose they are, and what they may. */
+  readonly limits: Readonly<Record<string, string>>;
   readonly notes: readonly string[];
 }
 
@@ -92,8 +94,38 @@ function describe(config: Config): Facts {
       ...(auth && { credentials: 'bearer' in auth ? 'bearer token' : `user ${auth.username}` }),
       ...(proxy !== undefined && { proxy: withoutCredentials(proxy) }),
     })),
+    limits: limitsOf(config),
     notes: config.notes,
   };
+}
+
+/** Those in effect; of orgs, what differs from the server's. */
+function limitsOf({ server, orgs }: Config): Record<string, string> {
+  const { connections, perAddress, perIdentity } = server.limits;
+  const address = limitText(perAddress);
+  const found: Record<string, string> = {
+    'an address': `${address}, ${perAddress.connections} of ${connections} connections`,
+    'an identity': limitText(perIdentity),
+  };
+  for (const [org, { limits }] of Object.entries(orgs)) {
+    const own = {
+      [`an address in ${org}`]: [limitText(limits.perAddress), address],
+      [`an identity of ${org}`]: [limitText(limits.perIdentity), limitText(perIdentity)],
+      [`all of ${org}`]: [limitText(limits.total), limitText({})],
+    };
+    for (const [who, [text = '', usual]] of Object.entries(own)) if (text !== usual) found[who] = text;
+  }
+  return found;
+}
+
+function limitText({ requests, downloadBytes, uploadBytes, transfers }: ClientLimitsConfig): string {
+  const said = [
+    ...(requests ? [`${Number(requests.perSecond.toFixed(3))} requests/s (${requests.burst} at once)`] : []),
+    ...(transfers === undefined ? [] : [`${transfers} transfers at a time`]),
+    ...(downloadBytes === undefined ? [] : [`${formatSize(downloadBytes)}/s down`]),
+    ...(uploadBytes === undefined ? [] : [`${formatSize(uploadBytes)}/s up`]),
+  ];
+  return said.length === 0 ? 'unlimited' : said.join(', ');
 }
 
 function sourceText(source: SourceConfig): string {
@@ -132,6 +164,9 @@ function printed(facts: Facts, withoutNpm: boolean): string {
       ...(credentials === undefined ? [] : [`    credentials: ${credentials}`]),
       ...(proxy === undefined ? [] : [`    proxy: ${proxy}`]),
     ]),
+    '',
+    'Limits',
+    ...Object.entries(facts.limits).map(([who, text]) => `  ${who}  ${text}`),
     ...(facts.notes.length === 0 ? [] : ['', 'Worth knowing', ...facts.notes.map((note) => `  ${note}`)]),
     '',
     'No mistakes.',

@@ -12,6 +12,8 @@ const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
   'server.limits.headersTimeout': ({ server }) => server.limits.headersTimeoutMs,
   'server.limits.keepAliveTimeout': ({ server }) => server.limits.keepAliveTimeoutMs,
   'server.handOff': ({ server }) => server.handOff,
+  'server.limits.streams': ({ server }) => server.limits.streams,
+  'server.limits.clients': ({ server }) => server.limits.clients,
   'server.hotMemory': ({ server }) => server.hotMemoryBytes,
   'storage.path': ({ storage }) => storage.path,
   'storage.maxSize': ({ storage }) => storage.maxSizeBytes,

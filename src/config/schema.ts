@@ -416,6 +416,12 @@ function rate() {
     });
 }
 
+/** With less, a client hears so little that it gives up. */
+const bandwidth = () =>
+  size().refine((bytes) => bytes >= 1000, {
+    error: 'is less than 1KB a second; who is to have nothing needs a rule in access',
+  });
+
 const burst = z
   .union([z.number(), z.string()], { error: 'needs a whole number' })
   .meta({ title: 'number' })
@@ -433,10 +439,10 @@ const clientLimits = {
     'Requests, in the long run; more is answered 429 with `Retry-After`.',
   ),
   burst: burst.describe('Requests that may come at once before that counts. Without it, those of ten seconds.'),
-  download: orUnlimited(size(), 'a size').describe(
+  download: orUnlimited(bandwidth(), 'a size').describe(
     'Bytes per second of answers, all transfers together; more is slowed.',
   ),
-  upload: orUnlimited(size(), 'a size').describe(
+  upload: orUnlimited(bandwidth(), 'a size').describe(
     'Bytes per second of request bodies, all transfers together; more is slowed.',
   ),
   transfers: orUnlimited(count(1, 1).unwrap(), 'a number').describe(

@@ -162,7 +162,7 @@ export function createServer(options: ServerOptions): HttpServer {
         baseOf,
         headersTimeoutMs: limits.headersTimeoutMs,
         keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
-        readerTimeoutMs: limits.readerTimeoutMs,
+        readerTimeoutMs: () => limits.readerTimeoutMs,
         headerBytes: limits.headerBytes,
         urlBytes: limits.urlBytes,
         limits: accounts,

@@ -28,8 +28,8 @@ export interface WireOptions {
   /** For the first request of a connection; afterwards it may idle for the time below. */
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** For whoever takes nothing of what waits for it. Default: as long as it may idle. */
-  readonly readerTimeoutMs?: number;
+  /** For whoever takes nothing of what waits for it. */
+  readonly readerTimeoutMs: () => number;
   readonly headerBytes: number;
   readonly urlBytes: number;
   readonly limits: Limits;
@@ -156,7 +156,6 @@ function writeCopy(socket: Socket, head: string, body: Uint8Array): void {
 export function createWire(options: WireOptions): net.Server {
   const { server, hot, recognition, baseOf, limits, connections } = options;
   const keepAlive = `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(options.keepAliveTimeoutMs / 1000)}\r\n`;
-  const readerTimeoutMs = options.readerTimeoutMs ?? options.keepAliveTimeoutMs;
   const heads = new Map<string, Head | null>();
 
   /** Of the head that was looked at last: heads are shared by all requests that are the same but for it. */
@@ -292,7 +291,7 @@ export function createWire(options: WireOptions): net.Server {
       }
       if (socket.writableLength > waitingBytes) {
         socket.pause();
-        socket.setTimeout(readerTimeoutMs);
+        socket.setTimeout(options.readerTimeoutMs());
       }
     }
 

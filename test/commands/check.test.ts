@@ -54,6 +54,26 @@ it('reads the file that LARDER_CONFIG names', async () => {
   });
 });
 
+it('says what clients may take', async () => {
+  const file = await write(`
+server: { limits: { connections: 100, perAddress: { requests: 600/m, burst: 50 }, perIdentity: { download: 20MB } } }
+orgs:
+  acme:
+    repositories: { files: { format: generic, sources: [{ hosted: true }] } }
+    limits: { perAddress: { requests: unlimited }, total: { transfers: 20, upload: 5MB } }
+  other:
+    repositories: { files: { format: generic, sources: [{ hosted: true }] } }
+`);
+  const { out } = await command(['check', '--config', file, '--json']);
+  expect(JSON.parse(out).limits).toEqual({
+    'an address': '10 requests/s (50 at once), 80 of 100 connections',
+    'an identity': '20 MB/s down',
+    'an address in acme': 'unlimited',
+    'all of acme': '20 transfers at a time, 5 MB/s up',
+  });
+  expect((await command(['check', '--config', file])).out).toContain('\nLimits\n  an address  10 requests/s');
+});
+
 it('prints no secret', async () => {
   const file = await write(`
 index: redis://:hunter2@host:6379/0

@@ -33,6 +33,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
     keepAliveTimeoutMs: 5_000,
     headerBytes: 16_384,
     urlBytes: 2_048,
+    readerTimeoutMs: () => 5_000,
     limits: new Limits({ accounts: 10, usual: { perAddress: {}, perIdentity: {} }, orgs: {} }),
     connections: new Connections({ connections: 100, connectionsPerAddress: 100 }, () => false),
   });
