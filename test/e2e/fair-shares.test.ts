@@ -1,5 +1,5 @@
 /** Two organisations in front of one upstream: what one of them asks for must not keep the other one waiting. */
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { subscribe } from '../../src/core/events.ts';
 import { type FakeUpstream, type Gate, gate, startFakeUpstream } from '../support/fake-upstream.ts';
 import { type Larder, startLarder } from '../support/larder.ts';
@@ -21,22 +21,26 @@ interface Shared {
 }
 
 /** `nested`: acme and beta have the upstream only through a repository of `public`. */
-async function share({ maxQueue = 2000, nested = false } = {}): Promise<Shared> {
+async function share({ maxQueue = 2000, nested = false, format = 'generic' } = {}): Promise<Shared> {
   const upstream = await startFakeUpstream();
   onTestFinished(() => upstream.close());
+  const bodyOf = (path: string) =>
+    format === 'npm'
+      ? { body: JSON.stringify({ name: path.slice(1), versions: {} }), contentType: 'application/json' }
+      : { body: `of ${path}` };
   const turns: { path: string; gate: Gate }[] = [];
   let answered = 0;
   upstream.otherwise(({ path }) => {
     const held = gate();
     turns.push({ path, gate: held });
-    return { body: `of ${path}`, holdHeaders: held };
+    return { ...bodyOf(path), holdHeaders: held };
   });
   const source = nested ? { repository: 'public/files' } : { remote: 'inner' };
   const org = {
-    repositories: { files: { format: 'generic', sources: [source] } },
+    repositories: { files: { format, sources: [source] } },
     access: [{ who: ['everyone'], may: ['read'] }],
   };
-  const shared = { repositories: { files: { format: 'generic', sources: [{ remote: 'inner' }] } }, access: org.access };
+  const shared = { repositories: { files: { format, sources: [{ remote: 'inner' }] } }, access: org.access };
   const larder = await startLarder({
     upstreamUrl: upstream.url,
     upstream: { concurrency: connections, maxQueue, retries: 0, timeoutMs: 60_000 },
@@ -112,23 +116,66 @@ it('turns away the one that floods, and not the other', async () => {
   expect([counts.get(200)?.length, counts.get(503)?.length]).toEqual([connections + 20, crowd - connections - 20]);
 });
 
-describe('what both want', () => {
-  it('comes in the turn of whoever is first, although the one that floods has asked for it long before', async () => {
-    const shared = await share();
+it.each([
+  ['files', 'generic', false],
+  ['files of a repository that both build on', 'generic', true],
+  ['documents', 'npm', false],
+  ['documents of a repository that both build on', 'npm', true],
+])(
+  'brings what both want in the turn of whoever is first, although the one that floods asked long before: %s',
+  async (...row) => {
+    const [, format, nested] = row;
+    const shared = await share({ format, nested });
     await fill(shared, 'acme', crowd);
     const last = `acme-${crowd - 1}`;
     const own = shared.larder.ask(`/beta/files/${last}`);
-    await eventually('it joined', async () => {
+    await eventually('it is its turn', () => {
       shared.answer(1);
       return shared.turns.some(({ path }) => path === `/${last}`);
     });
     // A turn or two may have gone before the request was there.
     expect(shared.turns.length).toBeLessThan(crowd / 2);
-    const held = shared.turns.find(({ path }) => path === `/${last}`);
-    held?.gate.open();
-    expect((await own).text()).toBe(`of /${last}`);
+    shared.turns.find(({ path }) => path === `/${last}`)?.gate.open();
+    expect((await own).text()).toContain(last);
     expect(shared.upstream.count(`/${last}`)).toBe(1);
-    shared.upstream.otherwise({ body: 'rest' });
-    shared.answer(shared.turns.length);
+  },
+);
+
+/** As a registry has it, with so many versions that it is work to read. */
+function hugeDocument(name: string): string {
+  const versions = Array.from({ length: 800 }, (_, n) => {
+    const version = `1.0.${n}`;
+    const dist = { tarball: `https://r.example/${name}-${version}.tgz`, integrity: `sha512-${'A'.repeat(86)}==` };
+    return [version, { name, version, dist, description: 'x'.repeat(200) }];
   });
+  return JSON.stringify({ name, 'dist-tags': { latest: '1.0.0' }, versions: Object.fromEntries(versions), time: {} });
+}
+
+it('gives one a thread while another has documents waiting for it', async () => {
+  const upstream = await startFakeUpstream();
+  onTestFinished(() => upstream.close());
+  upstream.otherwise(({ path }) => ({ body: hugeDocument(path.slice(1)), contentType: 'application/json' }));
+  const org = {
+    repositories: { npm: { format: 'npm', sources: [{ remote: 'inner' }] } },
+    access: [{ who: ['everyone'], may: ['read'] }],
+  };
+  const larder = await startLarder({
+    upstreamUrl: upstream.url,
+    more: { orgs: { acme: org, beta: org }, documents: { threads: 1 } },
+  });
+  onTestFinished(() => larder.close());
+  let ready = 0;
+  onTestFinished(subscribe('upstream.end', () => (ready += 1)));
+  const many = 12;
+  let answered = 0;
+  const asked = Array.from({ length: many }, async (_, n) => {
+    expect((await larder.ask(`/acme/npm/doc-${n}`)).status).toBe(200);
+    answered += 1;
+  });
+  await eventually('all of them are there to be read', () => ready === many);
+  const before = answered;
+  expect((await larder.ask('/beta/npm/wanted')).status).toBe(200);
+  // Each takes two turns, one to be read and one to be made for the client.
+  expect(answered - before).toBeLessThan(many / 2);
+  await Promise.all(asked);
 });
