@@ -1,6 +1,6 @@
 /** Real reverse proxies in front, with the configurations of docs/proxies.md: what clients get through them is what they get without. */
 import { createHash } from 'node:crypto';
-import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import http2 from 'node:http2';
 import { request as tlsRequest } from 'node:https';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import { parseMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/wait.ts';
 import { missingPrograms } from './image-clients.ts';
 import {
+  folderFor,
   freePort,
   type Relay,
   type ReverseProxy,
@@ -27,9 +28,6 @@ import {
 } from './reverse-proxies.ts';
 
 const absent = missingPrograms('nginx', 'caddy');
-/** A user of their own, so that what they may open is what a reader's proxy may open. */
-const other = process.getuid?.() === 0 ? { name: 'nobody', group: 'nogroup', uid: 65_534, gid: 65_534 } : undefined;
-
 const size = 3_000_000;
 const bytes = collect(synthetic(size));
 const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -47,14 +45,7 @@ const closing: (() => Promise<void>)[] = [];
 const portOf = ({ root }: HostedServer): number => Number(new URL(root).port);
 
 async function serverIn(name: string, more: Readonly<Record<string, unknown>>): Promise<HostedServer> {
-  const place = join(folder.path, name);
-  await mkdir(join(place, 'data'), { recursive: true });
-  if (other) {
-    // As on the page: everything in the data folder belongs to a group that nginx's user is in.
-    for (const path of [folder.path, place]) await chmod(path, 0o711);
-    await chown(join(place, 'data'), 0, other.gid);
-    await chmod(join(place, 'data'), 0o2700);
-  }
+  const place = await folderFor(folder.path, name);
   const inner = [{ remote: 'inner' }];
   const started = await startHosted({
     format: 'npm',
@@ -88,7 +79,6 @@ beforeAll(async () => {
   ca = authority;
   const [certFile, keyFile] = [join(folder.path, 'proxy.crt'), join(folder.path, 'proxy.key')];
   await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)]);
-  if (other) await chmod(folder.path, 0o711);
   server = await serverIn('root', {});
   around = { folder: folder.path, certificate: { certFile, keyFile }, storage: join(server.folder, 'data') };
   belowPort = await freePort();
@@ -112,8 +102,8 @@ interface Setting {
   readonly images: boolean;
 }
 
-const nginx = (block: string) => (at: Surroundings) => startNginx(block, at, other);
-const caddy = (block: string) => (at: Surroundings) => startCaddy(block, at, other);
+const nginx = (block: string) => (at: Surroundings) => startNginx(block, at);
+const caddy = (block: string) => (at: Surroundings) => startCaddy(block, at);
 const root = { path: '', to: () => server, images: true };
 const settings: readonly Setting[] = [
   { name: 'nginx', start: nginx('root'), ...root },

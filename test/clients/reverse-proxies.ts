@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { root } from '../support/larder.ts';
@@ -71,6 +71,22 @@ export interface User {
   readonly gid: number;
 }
 
+/** A user of their own, so that what they may open is what a reader's proxy may open. */
+export const proxyUser: User | undefined =
+  process.getuid?.() === 0 ? { name: 'nobody', group: 'nogroup', uid: 65_534, gid: 65_534 } : undefined;
+
+/** A folder for Larder's configuration and data below another; as on the page, all data belongs to a group that the proxy's user is in. */
+export async function folderFor(parent: string, name: string): Promise<string> {
+  const place = join(parent, name);
+  const data = join(place, 'data');
+  await mkdir(data, { recursive: true });
+  if (!proxyUser) return place;
+  for (const path of [parent, place]) await chmod(path, 0o711);
+  await chown(data, 0, proxyUser.gid);
+  await chmod(data, 0o2700);
+  return place;
+}
+
 async function begun({ program, args, port, home, as }: Start): Promise<ChildProcess> {
   const child = spawn(program, args, {
     stdio: 'ignore',
@@ -111,7 +127,7 @@ async function ended(child: ChildProcess): Promise<void> {
   clearTimeout(impatient);
 }
 
-export async function startNginx(name: string, around: Surroundings, as?: User): Promise<ReverseProxy> {
+export async function startNginx(name: string, around: Surroundings, as = proxyUser): Promise<ReverseProxy> {
   const folder = await mkdtemp(join(around.folder, 'nginx-'));
   const port = around.port ?? (await freePort());
   const block = blockOf('nginx', name);
@@ -159,7 +175,7 @@ http {
   return { origin: `https://localhost:${port}`, port, close: () => ended(child) };
 }
 
-export async function startCaddy(name: string, around: Surroundings, as?: User): Promise<ReverseProxy> {
+export async function startCaddy(name: string, around: Surroundings, as = proxyUser): Promise<ReverseProxy> {
   const folder = await mkdtemp(join(around.folder, 'caddy-'));
   const port = around.port ?? (await freePort());
   const block = blockOf('caddy', name);
