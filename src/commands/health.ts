@@ -3,13 +3,16 @@ import { readFile } from 'node:fs/promises';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { configFile } from '../config/file.ts';
 import { readSource } from '../config/source.ts';
-import { type Listen, parseListen } from '../config/units.ts';
-import { type Command, configOption, exitCodes, type Input } from './command.ts';
+import { type Listen, parseDuration, parseListen } from '../config/units.ts';
+import { type Command, configOption, exitCodes, type Input, UsageError } from './command.ts';
 
 /** Shorter than the time limits that container engines and the Dockerfile set. */
 const patienceMs = 3_000;
+/** Between two questions, while it is waited for. */
+const pauseMs = 100;
 const usual: Listen = { host: '127.0.0.1', port: 5273 };
 /** Listening on all addresses is no address to ask. */
 const loopbacks: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
@@ -23,18 +26,41 @@ export const command: Command = {
   options: {
     config: configOption,
     ready: { type: 'boolean', description: 'Whether it can use its storage, too.' },
+    pid: { type: 'string', value: 'PID', description: 'Stop waiting when this process has ended.' },
+    wait: { type: 'string', value: 'TIME', description: 'Ask until it does, for 30s or 2m at most.' },
   },
   async run(input) {
-    const { listen, isSecure } = await reach(input);
+    const written = input.text('wait');
+    const waitMs = written === undefined ? 0 : parseDuration(written);
+    if (waitMs === undefined) throw new UsageError(`--wait ${written} is no time; write such as 30s or 2m`);
+    const place = await reach(input);
     const path = input.flag('ready') ? '/readyz' : '/healthz';
-    const { status, body } = await ask(listen, isSecure, path);
-    if (status === 200) return exitCodes.done;
-    input.warn(`larder: ${path} answers ${status}: ${body.slice(0, 500)}`);
-    return exitCodes.failed;
+    const deadline = performance.now() + waitMs;
+    for (;;) {
+      const trouble = await ask(place, path).catch((error: Error) => error.message);
+      if (trouble === undefined) return exitCodes.done;
+      if (performance.now() >= deadline || hasEnded(input.text('pid'))) throw new Error(trouble);
+      await delay(pauseMs);
+    }
   },
 };
 
-async function reach(input: Input): Promise<{ readonly listen: Listen; readonly isSecure: boolean }> {
+function hasEnded(pid: string | undefined): boolean {
+  if (pid === undefined) return false;
+  if (!/^[1-9]\d*$/.test(pid)) throw new UsageError(`--pid ${pid} is no process`);
+  try {
+    return !process.kill(Number(pid), 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+interface Place {
+  readonly listen: Listen;
+  readonly isSecure: boolean;
+}
+
+async function reach(input: Input): Promise<Place> {
   const file = configFile(input.text('config'), input.environment);
   const written = await readFile(file, 'utf8').catch(() => '');
   const { value } = await readSource(written, input.environment);
@@ -44,7 +70,8 @@ async function reach(input: Input): Promise<{ readonly listen: Listen; readonly 
   return { listen: listen ?? usual, isSecure: typeof server?.tls === 'object' && server.tls !== null };
 }
 
-async function ask({ host, port }: Listen, isSecure: boolean, path: string) {
+/** Resolves to what is wrong. */
+async function ask({ listen: { host, port }, isSecure }: Place, path: string): Promise<string | undefined> {
   const options = { host: loopbacks[host] ?? host, port, path, agent: false, signal: AbortSignal.timeout(patienceMs) };
   const answer = await new Promise<IncomingMessage>((done, fail) => {
     // The certificate is for the name that clients use, not for this address; whoever listens here is on this machine.
@@ -53,5 +80,6 @@ async function ask({ host, port }: Listen, isSecure: boolean, path: string) {
       fail(new Error(`nobody answers at ${options.host} port ${port}: ${error.code ?? error.message}`)),
     );
   });
-  return { status: answer.statusCode ?? 0, body: await text(answer) };
+  const body = await text(answer);
+  return answer.statusCode === 200 ? undefined : `${path} answers ${answer.statusCode}: ${body.slice(0, 500)}`;
 }

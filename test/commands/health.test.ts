@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import https from 'node:https';
@@ -79,4 +80,27 @@ it('fails where nobody listens', async () => {
     out: '',
     err: `larder: nobody answers at 127.0.0.1 port ${port}: ECONNREFUSED\n`,
   });
+});
+
+it('waits for a server that is about to come, as long as it is told to', async () => {
+  const reserved = http.createServer(answer);
+  const port = await listening(reserved, '127.0.0.1');
+  await new Promise((done) => reserved.close(done));
+  open.length = 0;
+  const config = `server: { listen: ${port} }`;
+  expect((await health(config, '--wait', '1ms')).code).toBe(1);
+  const waiting = health(config, '--wait', '1m');
+  const server = http.createServer(answer);
+  open.push(server);
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done));
+  expect(await waiting).toEqual(well);
+  expect(await health(config, '--wait', '5')).toMatchObject({ code: 2, err: expect.stringContaining('30s or 2m') });
+});
+
+it('does not wait for a process that has ended', async () => {
+  const ended = spawnSync('true').pid;
+  const config = 'server: { listen: 127.0.0.1:1 }';
+  expect(await health(config, '--wait', '1h', '--pid', String(ended))).toMatchObject({ code: 1 });
+  expect(await health(config, '--wait', '1ms', '--pid', String(process.pid))).toMatchObject({ code: 1 });
+  expect(await health(config, '--wait', '1h', '--pid', '-1')).toMatchObject({ code: 2 });
 });
