@@ -54,9 +54,9 @@ export class Account {
     this.upload = paced(this.upload, limits.uploadBytes, this.#clock);
   }
 
-  get mayRequest(): boolean {
+  mayRequest(now = this.#clock.now()): boolean {
     if (this.#limits.requests === undefined) return true;
-    this.#refill();
+    this.#refill(now);
     return this.#tokens >= 1;
   }
 
@@ -82,10 +82,9 @@ export class Account {
     return (this.download?.isAtRest ?? true) && (this.upload?.isAtRest ?? true);
   }
 
-  #refill(): void {
+  #refill(now = this.#clock.now()): void {
     const { requests } = this.#limits;
     if (!requests) return;
-    const now = this.#clock.now();
     this.#tokens = Math.min(requests.burst, this.#tokens + ((now - this.#at) * requests.perSecond) / 1000);
     this.#at = now;
   }

@@ -71,8 +71,8 @@ export class Pacer implements Pace {
     for (const { go } of this.#queue.splice(0)) go();
   }
 
-  take(bytes: number): Promise<void> | undefined {
-    this.#refill();
+  take(bytes: number, now = this.#clock.now()): Promise<void> | undefined {
+    this.#refill(now);
     if (this.#credit > 0 && this.#queue.length === 0) {
       this.#credit -= bytes;
       return undefined;
@@ -84,8 +84,8 @@ export class Pacer implements Pace {
   }
 
   /** Whether the next slice would have to wait. */
-  get isBusy(): boolean {
-    this.#refill();
+  isBusy(now: number): boolean {
+    this.#refill(now);
     return this.#credit <= 0 || this.#queue.length > 0;
   }
 
@@ -95,8 +95,8 @@ export class Pacer implements Pace {
     return this.#queue.length === 0 && this.#credit >= this.#bytesPerSecond;
   }
 
-  #refill(): void {
-    const now = this.#clock.now();
+  #refill(now = this.#clock.now()): void {
+    if (now === this.#at) return;
     const earned = ((now - this.#at) * this.#bytesPerSecond) / 1000;
     this.#at = now;
     this.#credit = Math.min(this.#bytesPerSecond, this.#credit + earned);

@@ -182,7 +182,7 @@ describe('accounts', () => {
     const accounts = new Accounts(most, (org) => new Account('address', org, few, clock));
     const spend = (name: string): Account => {
       const account = accounts.of('acme', name);
-      while (account.mayRequest) account.takeRequest();
+      while (account.mayRequest()) account.takeRequest();
       return account;
     };
     return { clock, accounts, spend };
