@@ -73,6 +73,8 @@ export interface FoundArtifact {
   readonly isCurrent?: () => boolean;
   /** Complete and on disk: positional reads into the caller's buffer, bytes read returned. */
   readonly readInto?: (buffer: Uint8Array, position: number) => Promise<number>;
+  /** Of complete ones: whoever has the same object reads the same open file. */
+  readonly same?: object;
   /**
    * Of complete ones: lets the web server in front read their file, and tells its name below the folder of all stored bytes. It stays
    * there until `close`. `undefined`: not possible.

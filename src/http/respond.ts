@@ -7,6 +7,8 @@ import type { Answer } from '../pipeline/answer.ts';
 import { matchesEtag, rangeApplies } from './conditional.ts';
 import type { HandOff } from './hand-off.ts';
 import type { Pace } from './limits-pacer.ts';
+import type { Pieces } from './pieces.ts';
+import { sendStored } from './send-stored.ts';
 
 /** What is counted about one response. */
 export interface Tally {
@@ -26,6 +28,8 @@ export const packageHeaders: Readonly<Record<string, string>> = {
 };
 
 export interface Exchange {
+  /** Memory that large files go through. */
+  readonly pieces: Pieces;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly tally: Tally;
@@ -195,7 +199,9 @@ async function respondArtifact(
     }
     if (handOff?.isReturned(req)) tally.returned = true;
     res.writeHead(status, headers);
-    await sendStored(exchange, artifact.readInto, part?.from ?? 0, part?.to ?? size);
+    const { readInto, same } = artifact;
+    const stored = { size, readInto, ...(same ? { same } : {}) };
+    await sendStored(exchange, stored, part?.from ?? 0, part?.to ?? size);
     return false;
   }
   await sendStream(exchange, status, headers, artifact.read(part?.from, part?.to));
@@ -263,61 +269,4 @@ function drained(res: ServerResponse): Promise<void> {
 }
 
 /** Of a buffer in memory, written at once. */
-const largestSlice = 256 * 1024;
-
-const smallestRead = 64 * 1024;
-const largestRead = 1024 * 1024;
-
-/**
- * From the file to the socket through two buffers: one is written while the other is filled. They grow while the
- * client takes bytes faster than the disk gives them, so a slow one never holds more than the smallest pair.
- */
-async function sendStored(
-  { res, tally, pace }: Exchange,
-  readInto: (buffer: Uint8Array, position: number) => Promise<number>,
-  from: number,
-  to: number,
-): Promise<void> {
-  const largest = pace?.sliceBytes ?? largestRead;
-  let length = Math.min(smallestRead, largest, to - from);
-  const buffers = [Buffer.allocUnsafeSlow(length), Buffer.alloc(0)];
-  let turn = 0;
-  let written: Promise<void> | undefined;
-  let isWritten = true;
-  try {
-    for (let at = from; at < to; ) {
-      const grown = Math.min(length, to - at);
-      if ((buffers[turn]?.byteLength ?? 0) < grown) buffers[turn] = Buffer.allocUnsafeSlow(grown);
-      const buffer = (buffers[turn] as Buffer).subarray(0, grown);
-      const read = await readInto(buffer, at);
-      if (read === 0) throw new Error(`Stored bytes end at ${at}, before ${to}.`);
-      if (isWritten && at > from) length = Math.min(largest, length * 2);
-      await written;
-      if (pace) await pace.take(read);
-      if (res.destroyed) return;
-      at += read;
-      tally.bytesSent += read;
-      isWritten = false;
-      written = write(res, buffer.subarray(0, read)).then(() => {
-        isWritten = true;
-      });
-      turn = 1 - turn;
-    }
-    await written;
-    res.end();
-  } catch (error) {
-    res.destroy(error as Error);
-  }
-}
-
-/** Settles when the bytes left the process or the client did. */
-function write(res: ServerResponse, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      res.off('close', done);
-      resolve();
-    };
-    res.once('close', done);
-    res.write(bytes, done);
-  });
-}
+const largestSlice = 1024 * 1024;

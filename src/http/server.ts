@@ -23,6 +23,7 @@ import { type LimitSettings, Limits, noOrg, type Visit } from './limits.ts';
 import type { ClientLimits } from './limits-account.ts';
 import type { Clock } from './limits-pacer.ts';
 import { answerMalformed } from './malformed.ts';
+import { Pieces } from './pieces.ts';
 import { answerProblem } from './problems.ts';
 import { onQuiet, watchReader } from './readers.ts';
 import { isShownIn, Recognition } from './recognition.ts';
@@ -235,6 +236,7 @@ const neverRefused = new Set(['/healthz', '/readyz']);
 function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, accounts, limits }: AppParts) {
   const running = new Running();
   const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
+  const pieces = new Pieces(options.hotMemoryBytes);
   const app = Object.assign(new Koa(), { running, handOff });
   const control = statusRoutes(options, (req) => baseOf(factsOf(req)).remote);
   const more = options.routes({
@@ -383,6 +385,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
       tally: course.tally,
       requestId: course.id,
       now: options.now,
+      pieces,
       // What is to be slowed leaves through here.
       handOff: visit?.download ? undefined : handOff,
       pace: visit?.download,

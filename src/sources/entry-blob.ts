@@ -24,11 +24,12 @@ const pieceBytes = 256 * 1024;
 export function bytesOf(
   blob: OpenBlob,
   path: string,
-): Pick<FoundArtifact, 'size' | 'read' | 'share' | 'close'> & {
+): Pick<FoundArtifact, 'size' | 'same' | 'read' | 'share' | 'close'> & {
   readonly readInto: NonNullable<FoundArtifact['readInto']>;
 } {
   return {
     size: blob.size,
+    same: blob.same,
     readInto: (buffer, position) => blob.readInto(buffer, position),
     async *read(from = 0, to = blob.size) {
       for (let at = from; at < to; ) {

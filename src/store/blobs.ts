@@ -42,6 +42,8 @@ export interface OpenBlob {
    * name any more, or nobody can be let read it.
    */
   share(): Promise<string | undefined>;
+  /** The same for everybody who reads the same open file. */
+  readonly same: object;
   /** Idempotent. */
   close(): void;
 }
@@ -278,6 +280,10 @@ class PinnedBlob implements OpenBlob {
 
   get size(): number {
     return this.#handle.object.sizeBytes;
+  }
+
+  get same(): object {
+    return this.#handle.object;
   }
 
   get fd(): number {
