@@ -22,7 +22,7 @@ FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="Larder" \
       org.opencontainers.image.description="A caching dependency proxy and pull-through mirror for every package client." \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.base.name="docker.io/library/node:24-bookworm-slim"
 
 ENV NODE_ENV=production \

@@ -14,6 +14,7 @@ import { AllHosting } from './hosting-all.ts';
 import { type Index, openIndex } from './index.ts';
 import { type Journals, openJournals } from './journal.ts';
 import { indexFolder } from './layout.ts';
+import { claimLayout } from './layout-version.ts';
 import { BlobScan } from './scan.ts';
 import { type SavedBlob, Space } from './space.ts';
 import { StagedFile } from './staged-file.ts';
@@ -84,6 +85,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   await disk.mkdir(options.path);
   const area = new StagingArea(options.path, disk);
   await area.sweep().catch((error) => publish('fault', { where: 'staging', error }));
+  await claimLayout(new DiskObjects({ root: options.path, disk, temporary: () => area.next() }), options.path);
   const index = await openIndex(indexOptions(options));
   const store = new OpenedStore(options, disk, area, index);
   await store.start();
