@@ -30,7 +30,7 @@ test('killed twenty times in the middle of fifty downloads, the store is clean e
       expect(sha256Of((await larder.npm(one.path)).body)).toBe(one.sha256);
     }
     const fresh = Array.from({ length: downloads }, (_, index) => {
-      const bytes = synthetic(200_000 + Math.floor(random() * 3_000_000), round * downloads + index);
+      const bytes = synthetic(150_000 + Math.floor(random() * 750_000), round * downloads + index);
       return registry.publish({ name: `p${index}`, version: `1.${round}.0`, bytes });
     });
     published.push(...fresh);
