@@ -1,4 +1,4 @@
-/** Every example in the README and on the pages of the formats is run, in order, the way a reader would. */
+/** Every example in the README, on the page about deployment and on those of the formats is run, in order, the way a reader would. */
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -25,6 +25,7 @@ interface Section {
 
 const pages = [
   'README.md',
+  'docs/deployment.md',
   ...readdirSync(join(root, 'docs/formats'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/formats/${name}`),
@@ -50,6 +51,7 @@ function programsFor({ title, blocks }: Section): Record<string, string> {
     yarn: /\b1\b/.test(title) ? 'yarn1' : 'yarn4',
     bun: 'bun',
     deno: 'deno',
+    helm: 'helm',
   };
   const said = blocks.filter(({ notRun }) => notRun === undefined).flatMap(({ code }) => code.match(/^\w+/gm) ?? []);
   return Object.fromEntries(Object.entries(all).filter(([word]) => said.includes(word)));
@@ -118,6 +120,9 @@ async function runSection(section: Section): Promise<void> {
   const [project, home, bin] = ['project', 'home', 'bin'].map((name) => join(place, name)) as [string, string, string];
   for (const path of [project, home, bin]) await mkdir(path, { recursive: true });
   await writeFile(join(project, 'package.json'), '{ "name": "project", "version": "1.0.0", "private": true }');
+  // As if the reader stood in a checkout.
+  if (section.blocks.some(({ code }) => code.includes('config/deploy')))
+    for (const name of ['bin', 'config']) await symlink(join(root, name), join(project, name));
   for (const [word, id] of Object.entries(programsFor(section))) {
     const program = findProgram(id);
     if (program) await symlink(program, join(bin, word));

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { parse, parseAllDocuments, stringify } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
@@ -119,7 +119,7 @@ afterAll(() => folder?.remove());
 
 async function helm(command: readonly string[], values: Values): Promise<string> {
   const file = join(folder.path, `values-${count++}.yaml`);
-  await writeFile(file, stringify(values));
+  await writeFile(file, JSON.stringify(values));
   const { stdout } = await run(findProgram('helm') ?? '', [...command, '--values', file], { maxBuffer: 1e8 });
   return stdout;
 }
@@ -305,6 +305,15 @@ describe.skipIf(reason)('the chart', () => {
   it('puts no secret into the configuration', async () => {
     const manifests = (await render(everything)).filter(({ metadata }) => !metadata.name.includes('-dashboard-'));
     expect(one(manifests, 'ConfigMap').data?.['larder.yaml']).toContain('bearer: $' + '{INNER_TOKEN}');
+  });
+
+  it('takes the values that docs/deployment.md shows', async () => {
+    const page = await readFile(join(root, 'docs/deployment.md'), 'utf8');
+    const [, shown = ''] = /^```yaml\n(config:\n[\s\S]*?)^```$/m.exec(page) ?? [];
+    const manifests = await render({ image, ...(parse(shown) as Values) });
+    expect(manifests.filter(({ kind }) => !foreign.includes(kind)).flatMap(complaints)).toEqual([]);
+    const config = await configOf(manifests.filter(({ metadata }) => !metadata.name.includes('-dashboard-')));
+    expect(config.orgs.acme?.repositories.npm?.sources).toHaveLength(2);
   });
 
   it('tells the Prometheus operator what grafana/ tells Prometheus', async () => {
