@@ -49,7 +49,7 @@ describe.skipIf(isMissing())('Prometheus', () => {
       await reads(1);
     }
     await reads(2);
-  }, 60_000);
+  }, 120_000);
 
   afterAll(async () => {
     await prometheus?.close();

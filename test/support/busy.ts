@@ -104,6 +104,11 @@ function start(
         },
         access: [{ who: ['everyone'], may: ['read'] }],
       },
+      crowd: {
+        repositories: { files: generic('files') },
+        access: [{ who: ['everyone'], may: ['read'] }],
+        limits: { total: { requests: '2/s', burst: 2 }, perAddress: { download: '400KB' } },
+      },
     },
     more: { storage: { path, maxSize: '3MB' }, issuers: { forge: { url: issuer.url } } },
   });
@@ -166,6 +171,8 @@ async function rounds(server: HostedServer, upstreams: Upstreams): Promise<() =>
     files.at(`/broken-${nth}`, { status: 500 });
     await get(`/public/files/broken-${nth}`);
     await get(`/public/frozen/never-${nth}`);
+    files.at('/crowded', { body: body.subarray(0, 100_000) });
+    await Promise.all(Array.from({ length: 4 }, () => get('/crowd/files/crowded')));
   }
 
   async function sayWho(): Promise<void> {
