@@ -126,6 +126,7 @@ export function createServer(options: ServerOptions): HttpServer {
       connection.lastAt = performance.now();
       res.once('close', () => {
         connection.running--;
+        connection.lastAt = performance.now();
       });
     }
     watchReader(req, res, limits.readerTimeoutMs);
@@ -264,9 +265,10 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
     enter(ctx, noOrg, remote);
   }
 
-  function resolved(ctx: Context, asked: Parameters<typeof resolve>[1]): ReturnType<typeof resolve> {
+  /** What fails before it is known whose business it is. */
+  function orOutside<T>(ctx: Context, work: () => T): T {
     try {
-      return resolve(options.addresses(), asked);
+      return work();
     } catch (error) {
       enterOutside(ctx);
       throw error;
@@ -303,11 +305,13 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
     const reached = baseOf.bind(undefined, factsOf(ctx.req));
     const path = withoutPrefix(rawPath, prefix);
     const recorded = recordedIn(path);
-    const found = resolved(ctx, {
-      path: recorded?.path ?? path,
-      query: parameters,
-      host: () => new URL(reached().base).hostname,
-    });
+    const found = orOutside(ctx, () =>
+      resolve(options.addresses(), {
+        path: recorded?.path ?? path,
+        query: parameters,
+        host: () => new URL(reached().base).hostname,
+      }),
+    );
     if (!found) {
       // Pages and token services are found below the public address as repositories are, whether a proxy takes its path off or not.
       if (prefix !== '') ctx.path = withoutPrefix(ctx.path, prefix);
@@ -317,7 +321,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
     const { repository, rest, at, namespace, isShared } = found;
     course.repository = repository;
     ctx.respond = false;
-    const { base, remote } = reached();
+    const { base, remote } = orOutside(ctx, reached);
     course.remote = remote;
     const visit = accounts.isActive ? enter(ctx, repository.org, remote) : undefined;
     const { requestTimeoutMs, uploadBytesPerSecond, uploadWindowMs } = limits();

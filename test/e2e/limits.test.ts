@@ -141,6 +141,8 @@ test('health checks are never refused; other pages of the server count apart fro
   expect(await statuses(5, below('/healthz'))).toEqual(Array(5).fill(200));
   expect(await statuses(4, below('/nothing/there'))).toEqual([404, 404, 404, 429]);
   expect((await below('/-/whoami')()).status).toBe(429);
+  expect((await below('/acme/nowhere/file')()).status).toBe(429);
+  expect((await ask(`${server.root}/acme/packages/file`, { headers: { host: 'not a host' } })).status).toBe(429);
   expect((await below('/healthz')()).status).toBe(200);
   expect((await at('/file')).status).toBe(404);
 });

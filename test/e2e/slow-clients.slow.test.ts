@@ -296,7 +296,7 @@ test('a client of HTTP/2 that opens and gives up streams without end loses its c
     await tick();
   }
   expect(await goaway).not.toBe(constants.NGHTTP2_NO_ERROR);
-  expect(given).toBeLessThan(5000);
+  expect(given).toBeLessThan(800);
   expect((await ask(`${server.root}/healthz`, { ca })).status).toBe(200);
 });
 
