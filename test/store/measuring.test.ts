@@ -3,6 +3,7 @@ import { type EventName, type Events, subscribe } from '../../src/core/events.ts
 import { collect } from '../../src/store/collect.ts';
 import { disk } from '../../src/store/disk.ts';
 import { startMeasuring } from '../../src/store/measuring.ts';
+import { gate } from '../support/fake-upstream.ts';
 import { eventually } from '../support/wait.ts';
 import { bytesOf, diskWith, folder, opened, standingClock } from './opened.ts';
 
@@ -41,12 +42,17 @@ test('looks again and again, tells what fails once, and stops when it is told', 
   const disks = heard('store.disk');
   let fails = true;
   let looks = 0;
+  const held = gate();
   const measuring = startMeasuring({
     path,
     diskEveryMs: 1,
     disk: diskWith({
       statfs: async (of) => {
         looks += 1;
+        if (disks.length > 2) {
+          held.arrive();
+          await held.opened;
+        }
         if (fails) throw new Error('no');
         return disk.statfs(of);
       },
@@ -55,8 +61,10 @@ test('looks again and again, tells what fails once, and stops when it is told', 
   await eventually('it looked often', () => looks > 5);
   expect(faults.map(({ where }) => where)).toEqual(['measuring']);
   fails = false;
-  await eventually('it found out', () => disks.length > 0);
-  await measuring.close();
+  await held.reached;
+  const closed = measuring.close();
+  held.open();
+  await closed;
   const after = looks;
   let further = 0;
   const other = startMeasuring({
