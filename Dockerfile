@@ -42,8 +42,8 @@ USER 1000:1000
 VOLUME /data
 EXPOSE 5273
 
-# Address, port and TLS are those of the configuration.
-HEALTHCHECK --interval=15s --timeout=4s --start-period=10s --retries=3 \
+# Address, port and TLS are those of the configuration. Patient: a machine with too much to do is not ill.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15s --retries=3 \
     CMD ["node", "/larder/src/cli.ts", "health"]
 
 # Node is process 1 itself and gets the signals: SIGTERM ends it once running transfers are through, SIGHUP reads the configuration again.

@@ -10,7 +10,7 @@ import { type Listen, parseDuration, parseListen } from '../config/units.ts';
 import { type Command, configOption, exitCodes, type Input, UsageError } from './command.ts';
 
 /** Shorter than the time limits that container engines and the Dockerfile set. */
-const patienceMs = 3_000;
+const patienceMs = 5_000;
 /** Between two questions, while it is waited for. */
 const pauseMs = 100;
 const usual: Listen = { host: '127.0.0.1', port: 5273 };
