@@ -52,8 +52,9 @@ export function made(name: string, size: number): Content {
     const out = Buffer.allocUnsafe(length);
     pool.copy(out, 0, at, at + length);
     for (let offset = 0; offset < length; offset += blockBytes) {
-      mark.copy(out, offset, 0, Math.min(markBytes - 4, length - offset));
-      if (length - offset >= markBytes) out.writeUInt32LE((from + offset) / blockBytes, offset + markBytes - 4);
+      // Also where only some bytes of it are wanted: what is there must not depend on who asks.
+      mark.writeUInt32LE((from + offset) / blockBytes, markBytes - 4);
+      mark.copy(out, offset, 0, Math.min(markBytes, length - offset));
     }
     return out;
   }

@@ -57,20 +57,27 @@ export interface Client {
 }
 
 export function createClient(port: number): Client {
+  const agents = new Set<Agent>();
   let agent = newAgent();
   let made = 0;
 
   function newAgent(): Agent {
-    return new Agent({ keepAlive: true, maxSockets: 200, maxFreeSockets: 24 });
+    const one = new Agent({ keepAlive: true, maxSockets: 200, maxFreeSockets: 24 });
+    agents.add(one);
+    return one;
+  }
+
+  function retire(old: Agent): void {
+    agents.delete(old);
+    old.destroy();
   }
 
   function ask(wish: Wish): Promise<Answer> {
     // Connections of clients do not live for ever.
     made += 1;
     if (made % 2000 === 0) {
-      const old = agent;
+      setTimeout(retire, longestMs + 5000, agent).unref();
       agent = newAgent();
-      setTimeout(() => old.destroy(), longestMs + 5000).unref();
     }
     return once(wish, agent, port);
   }
@@ -90,7 +97,10 @@ export function createClient(port: number): Client {
         socket.on('error', end);
         socket.on('close', end);
       }),
-    close: () => agent.destroy(),
+    close() {
+      for (const old of agents) retire(old);
+      agent = newAgent();
+    },
   };
 }
 

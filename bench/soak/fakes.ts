@@ -172,8 +172,17 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       return;
     }
     tally.bytes += text.length;
-    response.end(text, () => {
-      tally.wholeBytes += text.length;
+    response.write(text);
+    endWhole(response, text.length);
+  }
+
+  /** What is handed to the system may still be lost with its connection, or left unread: then that does not live on. */
+  function endWhole(response: ServerResponse, bytes: number): void {
+    const socket = response.socket;
+    response.end(() => {
+      setTimeout(() => {
+        if (socket && !socket.destroyed) tally.wholeBytes += bytes;
+      }, 1000).unref();
     });
   }
 
@@ -290,9 +299,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
     response.on('close', () => {
       if (!response.writableFinished) tally.left += 1;
     });
-    response.end(() => {
-      tally.wholeBytes += sent;
-    });
+    endWhole(response, sent);
   }
 
   const server: Server = createServer({ keepAliveTimeout: 5000, requestTimeout: 0 }, (request, response) => {

@@ -22,7 +22,7 @@ export interface Check {
 const told = new Set(['hit', 'miss', 'joined', 'revalidated', 'stale', 'hosted', 'negative', 'offline']);
 const headerOf = (outcome: string): string => (told.has(outcome) ? outcome : '-');
 
-function between(name: string, said: number, low: number, high: number, reason: string): Check {
+export function between(name: string, said: number, low: number, high: number, reason: string): Check {
   const counted = low === high ? `${low}` : `${low} to ${high}`;
   return { name, said: `${said}`, counted, ok: said >= low && said <= high, ...(low === high ? {} : { reason }) };
 }
@@ -155,6 +155,19 @@ export function judgeFailures(metrics: Metrics, ledger: Ledger): Check[] {
       'an answer that was cut counts as a failure, and had its status before',
     ),
   );
+}
+
+/** What limits refused, against the clients that were told so. */
+export function judgeLimits(metrics: Metrics, ledger: Ledger): Check[] {
+  const heard = [...ledger.statuses].filter(([key]) => key.endsWith(' 429')).reduce((sum, [, count]) => sum + count, 0);
+  const refused = ['requests', 'transfers'].reduce(
+    (sum, kind) => sum + metrics.sum('larder_limited_total', { kind }),
+    0,
+  );
+  const beta = [...ledger.open]
+    .filter(([key]) => key.startsWith('beta/'))
+    .reduce((sum, [, cell]) => sum + cell.unseen, 0);
+  return [between('requests refused by limits', refused, heard, heard + beta, leftReason)];
 }
 
 export function judgeUpstreams(metrics: Metrics, fakes: Readonly<Record<FormatId, Fake>>): Check[] {

@@ -117,6 +117,7 @@ export function createPublisher(): Publisher {
     );
     if (answer.status !== 201) return undefined;
     const read = await send(world, org, 'npm', { path: `${path}?write=true` }, [200]);
+    if (read.status !== 200) return undefined;
     const { _rev } = JSON.parse(read.body.toString()) as { _rev: string };
     const file = `/${name}/-/p-${word(world, id)}-1.0.0.tgz`;
     return {

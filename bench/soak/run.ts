@@ -1,18 +1,39 @@
 /** One soak: starts everything, lets the load run through its phases, waits until it is quiet, and judges. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseMetrics } from '../../test/support/metrics.ts';
 import { randomFrom } from './bytes.ts';
 import { catalogsOf, formats } from './catalog.ts';
 import { createClient } from './client.ts';
+import { type Collector, startCollector } from './collector.ts';
 import { type Fake, startFakes } from './fakes.ts';
-import { type Check, judgeBytes, judgeFailures, judgeRequests, judgeRest, judgeUpstreams, readLog } from './judge.ts';
+import {
+  between,
+  type Check,
+  judgeBytes,
+  judgeFailures,
+  judgeLimits,
+  judgeRequests,
+  judgeRest,
+  judgeUpstreams,
+  readLog,
+} from './judge.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createMischief } from './mischief.ts';
 import { createPublisher } from './publishing.ts';
 import * as reading from './reading.ts';
 import { type Subject, startSubject } from './subject.ts';
-import { descriptorsOf, filesBelow, openFilesOf, type Sample, type Slope, sample, scrape, slopeOf } from './watch.ts';
+import {
+  descriptorsOf,
+  filesBelow,
+  openFilesOf,
+  type Sample,
+  type Slope,
+  sample,
+  scrapeText,
+  slopeOf,
+} from './watch.ts';
 import type { World } from './world.ts';
 
 export interface SoakOptions {
@@ -77,6 +98,11 @@ const phases: readonly Phase[] = [
 
 const mostStepsAtOnce = 120;
 const longestQuietMs = 150_000;
+/**
+ * SQLite does not close the second descriptor of a database file while the process has a lock on it, but keeps it for the next
+ * connection (its page on how to corrupt a file, 2.2): one, however many checkpoints there were.
+ */
+const spare: Readonly<Record<string, number>> = { index: 1 };
 /** What a server has that nobody is connected to. */
 const listeningSockets = 1;
 
@@ -96,16 +122,18 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
     secret,
     violation: (what) => ledger.violation(`LEAK OR FAULT OF THE FAKE: ${what}`),
   });
+  const collector = await startCollector((what) => ledger.violation(what));
   let subject: Subject | undefined;
   try {
-    subject = await startSubject({ ...options, fakes, secret });
-    return await under(subject);
+    subject = await startSubject({ ...options, fakes, secret, collectorUrl: collector.url });
+    return await under(subject, collector);
   } finally {
     await subject?.stop();
+    await collector.close();
     await Promise.all(Object.values(fakes).map((fake) => fake.close()));
   }
 
-  async function under(larder: Subject): Promise<Outcome> {
+  async function under(larder: Subject, traces: Collector): Promise<Outcome> {
     const client = createClient(larder.port);
     let serial = 1000;
     const world: World = {
@@ -123,7 +151,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
         serial += 1;
         return serial;
       },
-      limited: () => false,
+      limited: (org) => org === 'beta',
     };
     const publisher = createPublisher();
     const mischief = createMischief();
@@ -261,13 +289,15 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
     client.close();
     await looks;
     const after = await settled(larder, before);
-    const leftOver = Object.entries(after).filter(([kind, count]) => count > (before[kind] ?? 0));
+    const leftOver = Object.entries(after).filter(([kind, count]) => count > (before[kind] ?? 0) + (spare[kind] ?? 0));
     const openFiles = (await openFilesOf(larder.pid, larder.dataFolder))
       .filter(([kind]) => leftOver.some(([one]) => one === kind))
       .map(([, target]) => target);
     await delay(options.idleMs);
     await look();
-    const metrics = await scrape(larder.origin);
+    const text = await scrapeText(larder.origin);
+    await writeFile(join(folder, 'metrics.txt'), text);
+    const metrics = parseMetrics(text);
     const staging = await filesBelow(join(larder.dataFolder, 'staging'));
     // The lock of the process itself.
     const staged = staging.files.filter((file) => !file.endsWith('.lock'));
@@ -318,6 +348,20 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       ...judgeFailures(metrics, ledger),
       ...judgeUpstreams(metrics, fakes),
       ...judgeRest(metrics),
+      ...judgeLimits(metrics, ledger),
+      {
+        name: 'spans of traces that arrived',
+        said: `${traces.spans()}, ${metrics.sum('larder_trace_spans_dropped_total')} dropped`,
+        counted: 'more than none, none dropped',
+        ok: traces.spans() > 0 && metrics.sum('larder_trace_spans_dropped_total') === 0,
+      },
+      between(
+        'configuration read again',
+        metrics.sum('larder_config_reloads_total', { outcome: 'done' }),
+        Math.max(0, reloads - 1),
+        reloads,
+        'the last one may not have been read before the end',
+      ),
       {
         name: 'bytes stored',
         said: `${metrics.sum('larder_store_bytes')}`,
@@ -387,7 +431,7 @@ async function settled(
   for (;;) {
     const now = await descriptorsOf(larder.pid, larder.dataFolder);
     const isDown = before
-      ? Object.entries(now).every(([kind, count]) => count <= (before[kind] ?? 0))
+      ? Object.entries(now).every(([kind, count]) => count <= (before[kind] ?? 0) + (spare[kind] ?? 0))
       : (now.socket ?? 0) <= listeningSockets;
     if (isDown || Date.now() > deadline) return now;
     await delay(500);

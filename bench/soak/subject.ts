@@ -19,6 +19,8 @@ export interface SubjectOptions {
   readonly program: string;
   readonly nodeOptions: readonly string[];
   readonly fakes: Readonly<Record<FormatId, Fake>>;
+  /** Of traces. */
+  readonly collectorUrl: string;
   readonly secret: string;
   readonly maxSizeBytes: number;
   /** Leaves both processes where the system puts them. */
@@ -68,7 +70,7 @@ function upstreamUrl({ format, url }: Fake): string {
 }
 
 function configurationOf(options: SubjectOptions, port: number, nth: number): object {
-  const { fakes, secret, folder, maxSizeBytes } = options;
+  const { fakes, secret, folder, maxSizeBytes, collectorUrl } = options;
   // What is fresh for so long changes with every reload.
   const source = (format: FormatId): object => ({
     remote: `up-${format}`,
@@ -108,6 +110,7 @@ function configurationOf(options: SubjectOptions, port: number, nth: number): ob
         },
       ]),
     ),
+    tracing: { endpoint: collectorUrl, sample: 0.02 },
     orgs: {
       open: { repositories: through, access: [{ who: ['everyone'], may: ['read'] }] },
       acme: {
@@ -121,6 +124,8 @@ function configurationOf(options: SubjectOptions, port: number, nth: number): ob
       },
       beta: {
         users: { bob: {} },
+        // Little enough to be met now and then.
+        limits: { perIdentity: { requests: '6/s', burst: 30, download: '20MB' }, total: { transfers: 30 } },
         repositories: own,
         access: [{ who: ['user:bob'], may: ['read', 'publish', 'delete'] }],
       },

@@ -1,7 +1,7 @@
 /** Looks at the process from outside: memory, descriptors, folders, and what it says of itself. */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Metrics, parseMetrics } from '../../test/support/metrics.ts';
+import { parseMetrics } from '../../test/support/metrics.ts';
 
 export interface Sample {
   /** Since the soak began. */
@@ -71,10 +71,10 @@ export async function filesBelow(folder: string): Promise<{ readonly files: stri
   return { files, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-export async function scrape(origin: string): Promise<Metrics> {
+export async function scrapeText(origin: string): Promise<string> {
   const answer = await fetch(`${origin}/metrics`, { headers: { connection: 'close' } });
   if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
-  return parseMetrics(await answer.text());
+  return answer.text();
 }
 
 async function processOf(pid: number): Promise<{ rssBytes: number; cpuSeconds: number }> {
@@ -93,7 +93,7 @@ export async function sample(pid: number, origin: string, dataFolder: string, at
   const [own, descriptors, metrics, staging, uploads] = await Promise.all([
     processOf(pid),
     descriptorsOf(pid, dataFolder),
-    scrape(origin),
+    scrapeText(origin).then(parseMetrics),
     filesBelow(join(dataFolder, 'staging')),
     filesBelow(join(dataFolder, 'uploads')),
   ]);

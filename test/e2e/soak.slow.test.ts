@@ -1,0 +1,29 @@
+/** Half a minute of everything at once; `npm run soak` goes on for longer. */
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { soak } from '../../bench/soak/run.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { root } from '../support/larder.ts';
+
+test('a mixed load of every format leaves no wrong byte, no open descriptor and no number that disagrees', async () => {
+  const folder = await temporaryFolder('larder-soak');
+  onTestFinished(() => folder.remove());
+  const said: string[] = [];
+  const { checks, violations, errors, requests } = await soak({
+    minutes: 0.5,
+    seed: 7,
+    folder: folder.path,
+    program: join(root, 'src/main.ts'),
+    nodeOptions: [],
+    // So little that it is too full within seconds.
+    maxSizeBytes: 60e6,
+    rate: 1,
+    pinned: false,
+    sampleMs: 2000,
+    idleMs: 500,
+    say: (text) => said.push(text),
+  });
+  expect({ violations, errors }, said.join('\n')).toEqual({ violations: [], errors: [] });
+  expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+  expect(requests).toBeGreaterThan(100);
+});
