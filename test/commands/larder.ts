@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../src/commands/run.ts';
+import { compiled } from '../support/larder.ts';
 import { placed } from '../support/namespace.ts';
 
 export const root: string = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,7 +25,7 @@ export interface RunOptions {
 export async function larder(args: readonly string[], options: RunOptions = {}): Promise<Run> {
   const child = spawn(...placed(options.program ?? program, args), {
     cwd: options.cwd ?? root,
-    env: { PATH: process.env.PATH ?? '', ...options.env },
+    env: { PATH: process.env.PATH ?? '', ...compiled, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const code = new Promise<number | null>((done, fail) => {
