@@ -45,7 +45,7 @@ export interface ServerConfig {
   readonly limits: LimitsConfig;
   /** How long running transfers may go on after a signal to stop. */
   readonly drainMs: number;
-  /** Memory for small answers that are asked for often. */
+  /** Memory for answers of up to 2 MiB that are asked for often. Larger files go through as much again on their way to clients. */
   readonly hotMemoryBytes: number;
 }
 
@@ -551,7 +551,7 @@ const serverSchema = z.strictObject({
     .describe('Serve HTTPS, with HTTP/2.'),
   limits: limitsSchema.prefault({}).describe('What one client may ask of the server.'),
   drain: duration('30s').describe('After a signal to stop: how long running transfers may take to finish.'),
-  hotMemory: size().prefault('64MiB').describe('Memory for small answers that are asked for often.'),
+  hotMemory: size().prefault('64MiB').describe('Memory for answers of up to 2 MiB that are asked for often. Larger files go through as much again on their way to clients.'),
 });
 
 const storageSchema = z.strictObject({

@@ -40,24 +40,48 @@ export interface HotQuestion {
   readonly coding: string;
 }
 
-/** Anything larger is served from the file. */
-export const largestHotBytes = 512 * 1024;
+/** Larger ones have a part of the memory for themselves, so that a few of them can't push out thousands, and are kept once they were asked for twice. */
+const largestSmallBytes = 512 * 1024;
+/** Of the memory, for all larger ones, and for a single one: anything above is served from the file. */
+const shareOfLarge = 1 / 4;
+const shareOfOne = 1 / 32;
+/** Large ones that were asked for once. */
+const mostOnce = 1000;
 const touchEveryMs = 60_000;
 
 export class HotAnswers {
   readonly #answers: LRUCache<string, HotAnswer>;
+  readonly #large: LRUCache<string, HotAnswer>;
+  readonly #once = new LRUCache<string, true>({ max: mostOnce });
+  readonly #largestBytes: number;
   readonly #touchedAt = new WeakMap<HotAnswer, number>();
   /** What `isFor` said: neither the answer nor the reader is the same any more once something about rights has changed. */
   readonly #judged = new WeakMap<HotAnswer, WeakMap<Identity, boolean>>();
   readonly #now: () => number;
 
-  constructor(maxBytes: number, now: () => number) {
+  /** `keepsLarge`: false where large ones leave by another way. */
+  constructor(maxBytes: number, now: () => number, keepsLarge = true) {
+    const sizeCalculation = ({ body, head, unmodifiedHead }: HotAnswer): number =>
+      body.byteLength + head.length + unmodifiedHead.length + 500;
+    const forLarge = keepsLarge ? Math.floor(maxBytes * shareOfLarge) : 0;
+    this.#large = new LRUCache({ maxSize: Math.max(1, forLarge), sizeCalculation });
     this.#answers = new LRUCache({
-      maxSize: Math.max(1, maxBytes),
-      maxEntrySize: largestHotBytes + 4096,
-      sizeCalculation: ({ body, head, unmodifiedHead }) => body.byteLength + head.length + unmodifiedHead.length + 500,
+      maxSize: Math.max(1, maxBytes - forLarge),
+      maxEntrySize: largestSmallBytes + 4096,
+      sizeCalculation,
     });
+    this.#largestBytes = keepsLarge ? Math.max(largestSmallBytes, Math.floor(maxBytes * shareOfOne)) : 0;
     this.#now = now;
+  }
+
+  /** Whether an answer with so long a body is worth being kept; of large ones the second time. */
+  wants(question: HotQuestion, bytes: number): boolean {
+    if (bytes <= largestSmallBytes) return true;
+    if (bytes > this.#largestBytes) return false;
+    const key = keyOf(question);
+    const isAgain = this.#once.has(key);
+    this.#once.set(key, true);
+    return isAgain;
   }
 
   /** `reader`: who is known to ask; `undefined` for somebody anonymous. */
@@ -67,7 +91,7 @@ export class HotAnswers {
 
   /** The same for who asks the same question again and kept its key. */
   findKey(key: string, reader: Identity | undefined): HotAnswer | undefined {
-    const answer = this.#answers.get(key);
+    const answer = this.#answers.get(key) ?? this.#large.get(key);
     if (!answer || !this.#isFresh(answer)) return undefined;
     // The key says as well which of the two it is for; this is what a leak would have to get past.
     if (reader ? !this.#isFor(answer, reader) : answer.isFor) return undefined;
@@ -102,9 +126,13 @@ export class HotAnswers {
       'content-encoding': _coding,
       ...unmodifiedHeaders
     } = answer.headers;
-    const twin = this.#answers.peek(keyOf({ ...question, known: !question.known }));
+    const isLarge = answer.body.byteLength > largestSmallBytes;
+    const answers = isLarge ? this.#large : this.#answers;
+    // What it was before may have had another length.
+    (isLarge ? this.#answers : this.#large).delete(keyOf(question));
+    const twin = answers.peek(keyOf({ ...question, known: !question.known }));
     const isSame = twin && answer.etag !== undefined && twin.etag === answer.etag;
-    this.#answers.set(keyOf(question), {
+    answers.set(keyOf(question), {
       ...answer,
       // The bytes are in memory once, whoever they are for.
       ...(isSame && twin.body.byteLength === answer.body.byteLength ? { body: twin.body } : {}),
@@ -116,6 +144,8 @@ export class HotAnswers {
 
   clear(): void {
     this.#answers.clear();
+    this.#large.clear();
+    this.#once.clear();
   }
 }
 

@@ -10,7 +10,7 @@ import type { Base } from './base.ts';
 import { codingFor } from './coding.ts';
 import { traceOf } from './course.ts';
 import { factsOf, single } from './facts.ts';
-import { type HotAnswer, type HotAnswers, type HotQuestion, isUnmodified, largestHotBytes, publishHit } from './hot.ts';
+import { type HotAnswer, type HotAnswers, type HotQuestion, isUnmodified, publishHit } from './hot.ts';
 import type { Recognition } from './recognition.ts';
 import { requestIdOf } from './request-id.ts';
 import { headersOf } from './respond.ts';
@@ -27,8 +27,10 @@ export async function keepIfHot(
   const { answer } = handled;
   if (method !== 'GET' || !handled.repeatable || answer.status !== 200) return answer;
   if (answer.keepUntil === undefined || answer.keepUntil <= now()) return answer;
+  const bytes = answer.body.kind === 'bytes' ? answer.body.bytes.byteLength : sizeOf(answer);
+  if (bytes === undefined || !hot.wants(question, bytes)) return answer;
   const ready = await inMemory(answer);
-  if (ready.body.kind !== 'bytes' || ready.body.bytes.byteLength > largestHotBytes) return ready;
+  if (ready.body.kind !== 'bytes') return ready;
   const repeated: Answer = { ...ready, outcome: answer.outcome === 'offline' ? 'offline' : 'hit' };
   const headers = headersOf(repeated, now());
   delete headers.age;
@@ -50,10 +52,15 @@ export async function keepIfHot(
   return ready;
 }
 
+/** Of a stored file. */
+function sizeOf({ body }: Answer): number | undefined {
+  return body.kind === 'artifact' && body.artifact.readInto ? body.artifact.size : undefined;
+}
+
 async function inMemory(answer: Answer): Promise<Answer> {
   if (answer.body.kind !== 'artifact') return answer;
   const { artifact } = answer.body;
-  if (!artifact.readInto || artifact.size === undefined || artifact.size > largestHotBytes) return answer;
+  if (!artifact.readInto || artifact.size === undefined) return answer;
   return {
     ...answer,
     body: { kind: 'bytes', bytes: await readStored(artifact, artifact.readInto, artifact.size), ranges: true },

@@ -104,7 +104,7 @@ export interface HttpServer {
 const leastTls = 'TLSv1.2';
 
 export function createServer(options: ServerOptions): HttpServer {
-  const hot = new HotAnswers(options.hotMemoryBytes, options.now);
+  const hot = new HotAnswers(options.hotMemoryBytes, options.now, !options.handOff);
   const recognition = new Recognition();
   const baseOf = createBase({ publicUrl: options.publicUrl, trustedProxies: options.trustedProxies });
   const prefix = options.publicUrl === undefined ? '' : new URL(options.publicUrl).pathname.replace(/\/+$/, '');
