@@ -1,9 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultUrl } from 'registry-url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
-import { command, larder } from './larder.ts';
+import { command, larder, root } from './larder.ts';
 
 let folder: TemporaryFolder;
 
@@ -121,4 +122,77 @@ it('takes relative paths from the working directory', async () => {
   const file = await write('storage: { path: ./here }');
   const { out } = await larder(['check', '--json', '--config', file], { cwd });
   expect(JSON.parse(out).storage.path).toBe(join(cwd, 'here'));
+});
+
+describe('in a pipeline', () => {
+  const text = `
+server: { tls: { cert: /nowhere/tls.crt, key: '\${file:/nowhere/key.pem}' } }
+storage: { path: ./data }
+upstreams:
+  inner:
+    url: '\${INNER_URL}'
+    auth: { bearer: '\${INNER_TOKEN}' }
+    concurrency: '\${INNER_CONCURRENCY}'
+orgs:
+  acme:
+    users: { alice: { password: '\${file:/nowhere/password}' } }
+    repositories:
+      files: { format: generic, sources: [{ remote: inner }], options: { mutable: ['\${GLOB}'] } }
+`;
+
+  it('what is not there is a mistake, unless secrets are not expected there', async () => {
+    const file = await write(text);
+    const strict = await command(['check', '--config', file]);
+    expect(strict.code).toBe(2);
+    for (const name of [
+      'INNER_URL',
+      'INNER_TOKEN',
+      'INNER_CONCURRENCY',
+      'GLOB',
+      '/nowhere/tls.crt',
+      '/nowhere/password',
+    ]) {
+      expect(strict.err).toContain(name);
+    }
+    const loose = await command(['check', '--without-secrets', '--json', '--config', file]);
+    expect([loose.code, loose.err]).toEqual([0, '']);
+    const { notes, mistakes } = JSON.parse(loose.out) as { notes: string[]; mistakes: unknown[] };
+    expect(mistakes).toEqual([]);
+    expect(notes).toContain('upstreams.inner.auth.bearer: not checked, because INNER_TOKEN is not here');
+    expect(notes).toContain('server.tls.cert: not checked, because /nowhere/tls.crt is not here');
+    expect(notes.filter((note) => note.includes('not checked'))).toHaveLength(7);
+  });
+
+  it('every other mistake is found all the same', async () => {
+    const file = await write(`${text}      other: { format: generik, sources: [{ remote: outer }] }\n`);
+    const { code, out, err } = await command(['check', '--without-secrets', '--json', '--config', file]);
+    expect([code, err]).toEqual([2, '']);
+    const told = JSON.parse(out) as { file: string; mistakes: { path: string; message: string; line: number }[] };
+    expect(told.file).toBe(file);
+    expect(told.mistakes.map(({ path, line }) => [path, line])).toEqual([
+      ['orgs.acme.repositories.other.format', 14],
+      ['orgs.acme.repositories.other.sources[0].remote', 14],
+    ]);
+  });
+
+  it('a server does not start with what a check has passed over', async () => {
+    const file = await write(text);
+    const { code, err } = await larder(['serve', '--config', file]);
+    expect([code, err]).toEqual([2, expect.stringContaining('the environment has no INNER_TOKEN')]);
+  });
+
+  it('the examples in docs/operating.md are YAML, and their command is one of ours', async () => {
+    const page = await readFile(join(root, 'docs/operating.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```yaml\n(.*?check.*?)^```$/gms)].map(
+      ([, block]) => parse(block ?? '') as unknown,
+    );
+    expect(blocks).toHaveLength(2);
+    const file = await write(text);
+    for (const block of blocks) {
+      const said = /(?:larder|larder:[\d.]+) (check [^"\n]*)/.exec(JSON.stringify(block).replaceAll('\\n', '\n'))?.[1];
+      const args = (said ?? '').trim().split(' ');
+      expect(args).toContain('--without-secrets');
+      expect((await command(args.map((arg) => (arg === 'larder.yaml' ? file : arg)))).code).toBe(0);
+    }
+  });
 });
