@@ -33,6 +33,13 @@ function isMissing(): boolean {
 const everyMs = 500;
 const roundsToSee = 8;
 const times = { interval: '10s', range: '1m' };
+/** As Grafana puts more than one value of a variable. */
+const several = {
+  org: '(acme|public)',
+  repository: '(acme/files|public/npm)',
+  format: '(npm|generic)',
+  upstream: '(hub|files)',
+};
 
 describe.skipIf(isMissing())('Prometheus', () => {
   let folder: TemporaryFolder;
@@ -80,6 +87,8 @@ describe.skipIf(isMissing())('Prometheus', () => {
       ),
     )('$title, $refId', async ({ expr }) => {
       expect(await numbers(substituted(expr, dashboard, times)), expr).not.toEqual([]);
+      // Whatever is found then, several values at once have to be understood.
+      await prometheus.query(substituted(expr, dashboard, { ...times, ...several }));
     });
 
     test.each(dashboard.templating.list.filter(({ type }) => type === 'query'))(
