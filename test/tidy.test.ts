@@ -61,7 +61,7 @@ const libraryPlaces: Readonly<Record<string, readonly string[]>> = {
   'lru-cache': ['store', 'sources', 'pipeline', 'http', 'jobs'],
   negotiator: ['http', 'pipeline'],
   'openid-client': ['access'],
-  'p-queue': ['store', 'upstream', 'jobs'],
+  'p-queue': ['store', 'jobs'],
   pino: ['telemetry'],
   'prom-client': ['telemetry'],
   'registry-url': ['config'],

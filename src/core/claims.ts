@@ -29,12 +29,13 @@ export function claimsOf(asking: {
 
 export function createClaims(first: Claim): Claims {
   const all = [first];
-  const listeners = new Set<(claim: Claim) => void>();
+  // Most are waited for by one, and nobody listens.
+  let listeners: Set<(claim: Claim) => void> | undefined;
   function add(claim: Claim): void {
     // A thousand clients of one organisation wait no less than one of them.
     if (all.some(({ org, priority }) => org === claim.org && priority === claim.priority)) return;
     all.push(claim);
-    for (const listener of listeners) listener(claim);
+    for (const listener of listeners ?? []) listener(claim);
   }
   const claims: Claims = {
     first,
@@ -45,8 +46,9 @@ export function createClaims(first: Claim): Claims {
       others.listen(add);
     },
     listen(listener) {
+      listeners ??= new Set();
       listeners.add(listener);
-      return () => void listeners.delete(listener);
+      return () => void listeners?.delete(listener);
     },
   };
   return claims;

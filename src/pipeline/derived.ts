@@ -8,7 +8,7 @@ import { type Claims, claimsOf } from '../core/claims.ts';
 import type { Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Document, Format, Refusal } from '../core/format.ts';
-import type { FoundDocument } from '../core/source.ts';
+import type { Asking, FoundDocument } from '../core/source.ts';
 import type { Blobs } from '../store/blobs.ts';
 import type { Facts } from '../store/store.ts';
 import type { Compute } from './compute.ts';
@@ -40,7 +40,7 @@ export interface Derivable {
   readonly coding: Coding;
   readonly requestId?: string;
   /** Who waits for it. */
-  readonly claims?: Claims;
+  readonly asking?: Pick<Asking, 'org' | 'priority' | 'claims'>;
 }
 
 export interface DerivedDocuments {
@@ -140,7 +140,7 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
       const slot = `${key}\n${ask.coding}`;
       const known = memory.get(slot);
       if (known) return 'absent' in known ? undefined : known;
-      const claims = claimsOf(ask);
+      const claims = claimsOf(ask.asking ?? {});
       const flight = inFlight.get(slot);
       if (flight) {
         flight.claims.join(claims);

@@ -1,5 +1,4 @@
 /** Gathers a document from the sources that may be asked, and answers with what was made of it. */
-import { claimsOf } from '../core/claims.ts';
 import type { Document } from '../core/format.ts';
 import { isTrouble, Problem } from '../core/problem.ts';
 import { type Repository, sourcesFor } from '../core/repository.ts';
@@ -99,7 +98,7 @@ async function attempt(context: DocumentContext, ask: DocumentAsk, asking: Askin
     refused,
     coding,
     requestId: asking.requestId,
-    claims: claimsOf(asking),
+    asking,
   });
   if (!made) {
     const kept = found.some((one) => one.outcome === 'offline');

@@ -1,6 +1,6 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { expect, it, onTestFinished } from 'vitest';
-import { type Claims, createClaims } from '../../src/core/claims.ts';
+import type { Claims } from '../../src/core/claims.ts';
 import { digestOf } from '../../src/core/digest.ts';
 import type { Document, DocumentType, Format } from '../../src/core/format.ts';
 import type { FoundDocument } from '../../src/core/source.ts';
@@ -111,7 +111,7 @@ it('is made in a thread on behalf of all who wait for it', async () => {
   const documents = derived(1);
   const [acme, beta] = ['acme', 'beta'].map((org) => ({ org, priority: 'client' }) as const);
   if (!acme || !beta) throw new Error('There are two.');
-  await Promise.all([acme, beta].map((one) => documents.get(ask(['a\nb'], { claims: createClaims(one) }))));
+  await Promise.all([acme, beta].map((one) => documents.get(ask(['a\nb'], { asking: one }))));
   expect(waited.map(({ first, all }) => ({ first, all }))).toEqual([{ first: acme, all: [acme, beta] }]);
 });
 
