@@ -65,10 +65,15 @@ function spread(issue: Issue, prefix: Path): Issue[] {
     branch.reduce((sum, one) => sum + (one.code === 'unrecognized_keys' ? one.keys.length : 1), 0),
   );
   const least = Math.min(...weights);
-  const best = branches[weights.indexOf(least)] ?? [];
-  const clear = weights.filter((weight) => weight === least).length === 1;
-  const inside = best.every((one) => one.code === 'unrecognized_keys' || one.path.length > path.length);
-  return clear && inside ? best : [{ code: 'custom', path: [...path], message: issue.message, input: undefined }];
+  // Of a text or keys and values, whoever wrote keys meant those.
+  const meant = branches.filter(
+    (branch, at) =>
+      weights[at] === least && branch.every((one) => one.code === 'unrecognized_keys' || one.path.length > path.length),
+  );
+  const [best] = meant;
+  return best && meant.length === 1
+    ? best
+    : [{ code: 'custom', path: [...path], message: issue.message, input: undefined }];
 }
 
 function describe(issue: Issue, tree: SourceTree): PlacedMistake[] {

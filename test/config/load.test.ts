@@ -110,6 +110,7 @@ it('fills in every default', async () => {
     offline: false,
     namespaces: ['packages.example.com'],
     realms: [],
+    traceContext: 'traceparent',
     breaker: { failures: 10, windowMs: 30_000, openMs: 15_000, probeTimeoutMs: 10_000 },
   });
   expect(config.orgs.acme?.repositories.npm).toEqual({

@@ -229,3 +229,43 @@ describe('a request head', () => {
     expect(parseHead(text, 100)).toBeUndefined();
   });
 });
+
+describe('the head of a traced request', () => {
+  const plain = 'GET /hot HTTP/1.1\r\nhost: a\r\n\r\n';
+  const parent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+  it.each([
+    ['with its trace', `GET /hot HTTP/1.1\r\nhost: a\r\ntraceparent: ${parent}\r\n\r\n`, { traceparent: parent }],
+    [
+      'with all of it, in any case and between others',
+      `GET /hot HTTP/1.1\r\nTraceParent:${parent} \r\nhost: a\r\nTRACESTATE: a=1,b=2\r\n\r\n`,
+      { traceparent: parent, tracestate: 'a=1,b=2' },
+    ],
+  ])('%s is the same as without', (_, text, trace) => {
+    expect(withoutTrace(text)).toEqual({ text: plain, trace });
+  });
+
+  it.each([
+    ['says nothing of a trace', plain],
+    ['says it twice', `GET /hot HTTP/1.1\r\nhost: a\r\ntraceparent: ${parent}\r\ntraceparent: ${parent}\r\n\r\n`],
+    ['has it in its address', 'GET /traceparent:1 HTTP/1.1\r\nhost: a\r\n\r\n'],
+    ['has another header that ends like it', 'GET /hot HTTP/1.1\r\nhost: a\r\nx-traceparent: 1\r\n\r\n'],
+  ])('that %s is left alone', (_, text) => {
+    expect(withoutTrace(text)).toBeUndefined();
+  });
+
+  it('is answered from memory, whatever it says there, and the trace is told', async () => {
+    const { port, seenByNode } = await start();
+    const told: (string | undefined)[] = [];
+    const end = subscribe('request', ({ traceparent }) => void told.push(traceparent));
+    closing.push(end);
+    const parents = ['01', '02', '03'].map((last) => `${parent.slice(0, -2)}${last}`);
+    const request = parents.map(
+      (value) => `GET /hot HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ntraceparent: ${value}\r\n\r\n`,
+    );
+    const answers = await exchange(port, request.join(''), ['hot bytes', 'hot bytes', 'hot bytes']);
+    expect(answers.match(/hot bytes/g)).toHaveLength(3);
+    expect(seenByNode).toEqual([]);
+    expect(told).toEqual(parents);
+  });
+});

@@ -60,6 +60,17 @@ describe('an access line', () => {
     expect(line).toMatchObject({ level: 40, err: 'upstream_unavailable: npmjs does not answer', aborted: true });
     expect(JSON.parse(accessLine(request({ status: 404 }), 1))).toMatchObject({ level: 30 });
   });
+
+  it('names the trace: the one that was begun here, else the one that the client sent if it is one', () => {
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const lineOf = (more: Partial<Parameters<typeof request>[0]>): { readonly trace?: string } =>
+      JSON.parse(accessLine(request(more), 1));
+    const traceparent = `00-${trace}-00f067aa0ba902b7-01`;
+    expect(lineOf({ trace: 'abc', traceparent }).trace).toBe('abc');
+    expect(lineOf({ traceparent }).trace).toBe(trace);
+    expect(lineOf({ traceparent: '","level":60,"x":"' })).not.toHaveProperty('trace');
+    expect(lineOf({})).not.toHaveProperty('trace');
+  });
 });
 
 describe('credentials', () => {
