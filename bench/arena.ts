@@ -77,6 +77,8 @@ export function openArena(
   };
 }
 
+const notPeers: ReadonlySet<Contender> = new Set(['straight', 'nginx-file', 'larder-alone', 'larder-calm']);
+
 export function isPeer(contender: Contender): contender is PeerName {
-  return contender !== 'straight' && contender !== 'nginx-file' && contender !== 'larder-alone';
+  return !notPeers.has(contender);
 }

@@ -2,7 +2,7 @@
 
 /**
  * Larder is `ours`; `straight` is asking the upstream without anything between. Behind a proxy that sends files, `nginx-file` is that proxy when it
- * asks nobody, and `larder-alone` is Larder without it.
+ * asks nobody, and `larder-alone` is Larder without it. `larder-calm` is the same one before the crowd came.
  */
 export type Contender =
   | 'larder'
@@ -12,7 +12,8 @@ export type Contender =
   | 'docker-registry'
   | 'straight'
   | 'nginx-file'
-  | 'larder-alone';
+  | 'larder-alone'
+  | 'larder-calm';
 
 export type Unit = 'req/s' | 'MB/s' | 'ms' | 's' | 'MB';
 

@@ -16,6 +16,7 @@ const names: Record<Contender, string> = {
   straight: 'straight to the upstream',
   'nginx-file': 'nginx serving the file to everybody',
   'larder-alone': 'Larder without nginx',
+  'larder-calm': 'Larder before they came',
 };
 
 export interface Facts {

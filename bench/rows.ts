@@ -1,6 +1,7 @@
 /** Every line that the results have, with what it must reach. */
 import type { Contest } from './contest.ts';
 import { type HandOffRow, handOffRow } from './hand-off.ts';
+import { type IdleRow, idleRow } from './idle.ts';
 import { simpleJson } from './index-bodies.ts';
 import type { Place } from './server.ts';
 
@@ -74,7 +75,7 @@ interface MemoryRow {
   readonly sizeBytes: number;
 }
 
-export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow | HandOffRow;
+export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow | HandOffRow | IdleRow;
 export type { ColdRow, EarlyRow, InstallRow, ManifestRow, MemoryRow, PullRow, WarmRow };
 
 const abbreviated = { accept: 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' };
@@ -403,6 +404,7 @@ export const rows: readonly Row[] = [
     },
   },
   handOffRow,
+  idleRow,
   {
     kind: 'install',
     resolved: true,
@@ -428,6 +430,7 @@ export const rows: readonly Row[] = [
 /** In the order of the results. */
 export function contestsOf(row: Row): readonly Contest[] {
   if (row.kind === 'cold') return [row.contest, row.firstByte, ...(row.later ? [row.later] : [])];
+  if (row.kind === 'idle') return [row.contest, ...row.more];
   if (row.kind === 'hand-off') return row.cases.map(({ contest }) => contest);
   return row.kind === 'memory' ? [row.contest, row.again] : [row.contest];
 }

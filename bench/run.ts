@@ -6,6 +6,7 @@ import { type Arena, isPeer, openArena } from './arena.ts';
 import { measureCold, measureEarly } from './cold.ts';
 import type { Outcome } from './contest.ts';
 import { measureHandOff } from './hand-off.ts';
+import { measureIdle } from './idle.ts';
 import { measureInstall } from './install.ts';
 import { describeMachine, leaveServerCore } from './machine.ts';
 import { measureManifests } from './manifests.ts';
@@ -93,6 +94,8 @@ function measure(row: Row, arena: Arena, program: string): Promise<Outcome[]> {
       return measureManifests(row, arena);
     case 'memory':
       return measureMemory(row, arena);
+    case 'idle':
+      return measureIdle(row, arena);
     case 'hand-off':
       return measureHandOff(row, arena, program);
   }

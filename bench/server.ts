@@ -1,7 +1,7 @@
 /** Starts a program on the servers' core and keeps an eye on it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -16,6 +16,8 @@ export interface Server {
   /** Where the same path means the same thing as at the upstream; no trailing slash. Throws when this server has none of it. */
   at(place: Place): string;
   usage(): Promise<Usage>;
+  /** Open ones. */
+  descriptors(): Promise<number>;
   /** From now on the peak is that of what follows. */
   forgetPeak(): Promise<void>;
   stop(): Promise<void>;
@@ -113,6 +115,7 @@ export async function startServer(program: Program): Promise<Server> {
       return url + path;
     },
     usage,
+    descriptors: async () => (await readdir(`/proc/${pid}/fd`)).length,
     forgetPeak: () => forgetPeakOf(pid),
     stop,
   };
