@@ -1,11 +1,13 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { createClaims } from '../../src/core/claims.ts';
 import type { EventName } from '../../src/core/events.ts';
 import type { Ask, UpstreamSettings, UpstreamsOptions } from '../../src/upstream/client.ts';
 import { createTokens } from '../../src/upstream/tokens.ts';
 import { selfSigned } from '../support/certificate.ts';
 import {
   type FakeUpstream,
+  type Gate,
   gate,
   type Reply,
   type Script,
@@ -729,6 +731,59 @@ describe('a token server', () => {
     await Promise.all(Array.from({ length: 20 }, (_, n) => get(`/n${n}/x`)));
     expect(desk.count()).toBe(20);
     expect(desk.mostInFlight).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('a token server that organisations share', () => {
+  /** Ten requests of one wait for it, the last of them for `n9`; `next` answers the one that is asked and says what is asked then. */
+  async function flooded() {
+    const { desk, issue, upstream, to } = await registry({ concurrency: 1 });
+    const stops: Gate[] = [];
+    later(() => {
+      for (const stop of stops) stop.open();
+    });
+    desk.at('/token', (request) => {
+      const stop = gate();
+      stops.push(stop);
+      return { body: { token: issue(request) }, holdHeaders: stop };
+    });
+    const [queue, responses] = [heard('upstream.queue'), heard('upstream.response')];
+    const ask = (org: string, name: string): Promise<string> =>
+      upstream.ask({ ...to(`/${name}/x`), claims: createClaims({ org, priority: 'client' }) }).then(textOf);
+    const challenged = (count: number) =>
+      eventually(`${count} were sent for a token`, () => {
+        return responses.filter(({ status }) => status === 401).length === count;
+      });
+    // Those that are left at the end have nobody to ask.
+    for (let n = 0; n < 10; n += 1) void failureOf(ask('acme', `n${n}`));
+    await challenged(10);
+    await eventually('all but one wait', () => queue.at(-1)?.waiting === 9);
+    async function next(): Promise<string | null | undefined> {
+      const before = desk.count();
+      stops.at(-1)?.open();
+      await eventually('the next one is asked', () => desk.count() > before);
+      return desk.requests.at(-1)?.query.get('scope');
+    }
+    return { desk, ask, challenged, next };
+  }
+
+  it('is asked for the other one next', async () => {
+    const { ask, challenged, next } = await flooded();
+    const own = ask('beta', 'b');
+    await challenged(11);
+    expect(await next()).toBe('repository:b:pull');
+    await next();
+    expect(await own).toBe('GET /b/x');
+  });
+
+  it('is asked next for what the other one waits for too, and once', async () => {
+    const { desk, ask, next } = await flooded();
+    // What was challenged before brings its token along, so it waits for it at once.
+    const own = ask('beta', 'n9');
+    expect(await next()).toBe('repository:n9:pull');
+    await next();
+    expect(await own).toBe('GET /n9/x');
+    expect(desk.requests.filter(({ query }) => query.get('scope') === 'repository:n9:pull')).toHaveLength(1);
   });
 });
 
