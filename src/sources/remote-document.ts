@@ -79,6 +79,12 @@ interface Refreshed {
   readonly bytes?: Buffer;
 }
 
+interface Answered {
+  readonly refreshed: Refreshed;
+  /** Somebody else's question. */
+  readonly joined: boolean;
+}
+
 /** A question that others may wait for as well. */
 interface Flight {
   readonly landing: Promise<Refreshed>;
@@ -424,11 +430,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   }
 
   /** One question at a time per document, whoever asks and however many. */
-  async function refresh(
-    want: Document,
-    held: Held | undefined,
-    asking: Asking,
-  ): Promise<{ refreshed: Refreshed; joined: boolean }> {
+  async function refresh(want: Document, held: Held | undefined, asking: Asking): Promise<Answered> {
     const slot = held && held.entry.status === 200 ? held.slot : slotOf(want, representationsOf(want)[0] ?? '');
     const key = `${slot.key.path}\n${slot.representation}`;
     const running = flights.get(key);
@@ -470,7 +472,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   /** Waits for upstream as long as a client with a stale copy at hand should. */
   async function refreshOrStale(want: Document, held: Held, asking: Asking): Promise<FoundForm | undefined> {
     const asked = refresh(want, held, asking).then(
-      ({ refreshed, joined }) => settle(refreshed, joined),
+      (answer) => settle(want, answer, asking),
       async (error: unknown) => {
         if (!isTrouble(error) || !mayServeStale(held.entry, now(), options.freshness)) throw error;
         return (await found(held, 'stale')) ?? Promise.reject(error);
@@ -492,8 +494,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
   /** Absence is an answer too: where upstream can't be asked again, the trouble says what its last word was. */
   async function stillAbsent(want: Document, { entry }: Held, asking: Asking): Promise<FoundForm | undefined> {
     try {
-      const { refreshed, joined } = await refresh(want, undefined, asking);
-      return await settle(refreshed, joined);
+      return await settle(want, await refresh(want, undefined, asking), asking);
     } catch (error) {
       if (!isTrouble(error) || !mayServeStale(entry, now(), options.freshness)) throw error;
       const { code, message, headers, retryAfterSeconds } = error;
@@ -506,14 +507,25 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     }
   }
 
-  async function settle({ held, outcome, bytes }: Refreshed, joined: boolean): Promise<FoundForm | undefined> {
+  async function settle(
+    want: Document,
+    { refreshed, joined }: Answered,
+    asking: Asking,
+  ): Promise<FoundForm | undefined> {
+    const { held, outcome, bytes } = refreshed;
     const { gone, status } = held.entry;
     if (status !== 200 || isTakenDown(gone, options.takedown)) return undefined;
     const told = gone ? 'stale' : joined && outcome === 'miss' ? 'joined' : outcome;
     const document = await found(held, told, bytes);
-    // It arrived a moment ago, so this is trouble with the disk and no absence; what upstream no longer has is absent.
-    if (!document && !gone) throw vanished(held.slot.want);
-    return document;
+    // What upstream no longer has is absent.
+    if (document || gone) return document;
+    // Evicted while upstream was asked whether it still holds: then all of it is asked for, once.
+    if (asking.fresh !== 'unconditional') {
+      const anew: Asking = { ...asking, fresh: 'unconditional' };
+      return settle(want, await refresh(want, held, anew), anew);
+    }
+    // It arrived a moment ago, so this is trouble with the disk and no absence.
+    throw vanished(want);
   }
 
   /** Whether somebody looked for the same thing a moment ago; if not, this look is noted. */
@@ -563,8 +575,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     if (options.offline || asking.offline) return whileOffline(want);
     const held = await stored(want);
     if (!held) {
-      const { refreshed, joined } = await refresh(want, undefined, asking);
-      return settle(refreshed, joined);
+      return settle(want, await refresh(want, undefined, asking), asking);
     }
     const state = asking.fresh ? 'revalidate' : verdictOn(held.entry);
     if (state === 'fresh') {
@@ -572,8 +583,8 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       if (isTakenDown(held.entry.gone, options.takedown)) return undefined;
       const hit = await found(held, held.entry.gone ? 'stale' : 'hit');
       if (hit) return hit;
-      const { refreshed, joined } = await refresh(want, held, { ...asking, fresh: 'unconditional' });
-      return settle(refreshed, joined);
+      const anew: Asking = { ...asking, fresh: 'unconditional' };
+      return settle(want, await refresh(want, held, anew), anew);
     }
     if (held.entry.status !== 200) return stillAbsent(want, held, asking);
     if (state === 'revalidate-behind') {

@@ -30,6 +30,32 @@ test('after it, upstream is asked with the validator it gave, and 304 keeps the 
   expect(upstream.requests.at(-1)?.headers['if-none-match']).toMatch(/^"/);
 });
 
+test('bytes that made room for others while upstream said that they still hold are fetched again', async () => {
+  const { registry, upstream, larder } = await scene({
+    source: { ...alwaysAsk.source, patience: '20s' },
+    storage: { maxSize: '10MB' },
+    upstream: { timeoutMs: 20_000 },
+  });
+  registry.publish({ name: 'lib', version: '1.0.0' });
+  const first = await larder.npm('/lib');
+  const body = registry.document('lib');
+  const until = gate();
+  const unchanged = { status: 304, holdHeaders: until };
+  upstream.at('/lib', unchanged, { body, contentType: 'application/json' });
+  const asked = larder.npm('/lib');
+  await until.reached;
+  for (const name of ['a', 'b', 'c', 'd', 'e']) {
+    upstream.at(`/${name}`, { body: Buffer.alloc(3_000_000, name) });
+    expect((await larder.files(`/${name}`)).status).toBe(200);
+  }
+  await eventually('room was made', async () => (await larder.metrics()).sum('larder_store_evictions_total') > 1);
+  until.open();
+  const second = await asked;
+  expect(second.status, second.text()).toBe(200);
+  expect(second.text()).toBe(first.text());
+  expect(upstream.requests.filter(({ path }) => path === '/lib').at(-1)?.headers['if-none-match']).toBeUndefined();
+});
+
 test.each([{ validators: true }, { validators: false }])(
   'a version published upstream is seen at the next request (validators: $validators)',
   async ({ validators }) => {
