@@ -8,7 +8,7 @@ import { Connections } from '../../src/http/connections.ts';
 import { HotAnswers } from '../../src/http/hot.ts';
 import { Limits } from '../../src/http/limits.ts';
 import { Recognition } from '../../src/http/recognition.ts';
-import { createWire, parseHead } from '../../src/http/wire.ts';
+import { createWire, parseHead, withoutTrace } from '../../src/http/wire.ts';
 
 const closing: (() => void)[] = [];
 afterEach(() => {
