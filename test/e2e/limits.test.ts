@@ -102,6 +102,8 @@ describe.each([
       { server: { limits: { perAddress: { requests: '1/s', burst: 4 } } }, tls },
       { '/file': 'some bytes' },
     );
+    // Into memory; a connection over which something came that was not there is never the wire's again.
+    await at('/file');
     await clock.advance(100_000);
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     onTestFinished(() => agent.destroy());
@@ -273,8 +275,8 @@ describe('bandwidth', () => {
   ])('of $what is shared evenly by its transfers, and no transfer is cut', async ({ server, org }) => {
     const scene = await started({ server, org }, { '/large': file });
     const transfers = [transfer(scene), transfer(scene)];
-    const atOnce = await settled(...transfers);
-    expect((atOnce[0] as number) + (atOnce[1] as number)).toBeLessThan(100_000 + 30_000);
+    const [first = 0, second = 0] = await settled(...transfers);
+    expect(first + second).toBeLessThan(100_000 + 30_000);
     // A slice at a time, so that whose turn it is shows.
     for (let step = 0; step < 16; step++) {
       await scene.clock.advance(125);
@@ -283,7 +285,8 @@ describe('bandwidth', () => {
     const [one = 0, other = 0] = transfers.map(({ got }) => got.bytes);
     expect(one + other).toBeGreaterThan(250_000);
     expect(one + other).toBeLessThan(300_000 + 30_000);
-    expect(Math.abs(one - other)).toBeLessThan(2 * 12_500 + 1);
+    // What there was at once went to whoever came first.
+    expect(Math.abs(one - first - (other - second))).toBeLessThan(2 * 12_500 + 1);
     const finished = Promise.all(transfers.map(({ done }) => done));
     let over = false;
     void finished.then(() => {

@@ -85,7 +85,8 @@ describe('an identity', () => {
 
   it('pays nothing for what the org refuses, and the org nothing for what it is refused', async () => {
     const total = { requests: { perSecond: 1, burst: 2 } };
-    const { limits, clock } = started({ orgs: { acme: { perAddress: {}, perIdentity: few, total } } });
+    const perIdentity = { requests: { perSecond: 0.001, burst: 3 } };
+    const { limits, clock } = started({ orgs: { acme: { perAddress: {}, perIdentity, total } } });
     const bob: Identity = { kind: 'user', name: 'bob', org: 'acme' };
     expect(times(4, () => ask(limits, '192.0.2.1', { who: alice }))).toEqual(['ok', 'ok', 1, 1]);
     // Two were refused by the org, so one more of hers is left; and the org lets one more through for each second.
