@@ -98,6 +98,8 @@ export async function handle(
   noted: Noted,
 ): Promise<Handled> {
   const { access } = context;
+  // As of when the request came: whatever changes while it is answered, nobody gets the answer again.
+  const version = access.version(repository.org);
   await makeReady(context, repository);
   const identity = await identityOf(access, repository, request.headers, request.remote);
   noted.identity(identity);
@@ -136,7 +138,9 @@ export async function handle(
     ...(plain.keepUntil === undefined
       ? {}
       : {
-          keepWhile: keepWhile(context, repository, about, stamp, () => (plain.keepWhile?.() ?? true) && isUnchanged()),
+          keepWhile: keepWhile(context, repository, about, { version, stamp }, () => {
+            return (plain.keepWhile?.() ?? true) && isUnchanged();
+          }),
         }),
   };
   return {
@@ -172,15 +176,20 @@ async function makeReady({ access }: HandleContext, { org, sources }: Repository
 /** How often answers of mirrors look for rights that were changed in another process. */
 const lookEveryMs = 250;
 
+/** What an answer was made of: rights and configuration of the organisation, and what is published. */
+interface Basis {
+  readonly version: number;
+  readonly stamp: string | undefined;
+}
+
 /** A remembered answer is for everybody, as long as neither what is published nor who may read it has changed. */
 function keepWhile(
   { access }: HandleContext,
   { org, sources }: Repository,
   about: About,
-  stamp: string | undefined,
+  { version, stamp }: Basis,
   own: () => boolean,
 ): () => boolean {
-  const version = access.version(org);
   if (stamp === '') {
     // Nothing is published here, so only rights can change; a look at the disk for each hit would cost as much as the hit.
     let lookedAt = performance.now();
