@@ -43,8 +43,8 @@ const coldAsks = 150;
 export async function measureIdle(row: IdleRow, arena: Arena): Promise<Outcome[]> {
   const rounds = new Map<Contest, Round[]>([row.contest, ...row.more].map((contest) => [contest, []]));
   const costs: string[] = [];
-  for (let n = 1; n <= Math.min(arena.rounds, 3); n++) {
-    arena.say(`Idle and slow clients: round ${n} of ${Math.min(arena.rounds, 3)}`);
+  for (let n = 1; n <= Math.min(arena.rounds, 2); n++) {
+    arena.say(`Idle and slow clients: round ${n} of ${Math.min(arena.rounds, 2)}`);
     const server = await arena.another('larder');
     try {
       const files = server.at('files');

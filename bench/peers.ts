@@ -8,6 +8,9 @@ import { freePort, type Server, startServer } from './server.ts';
 
 const run = promisify(execFile);
 
+/** Somebody whom Larder knows. */
+export const reader = { name: 'reader', password: 'of the bench' } as const;
+
 export type PeerName = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry';
 
 export interface Grounds {
@@ -108,6 +111,7 @@ async function startLarder(grounds: Grounds): Promise<Server> {
       'bench-images': { url: grounds.upstreamUrl, format: 'oci' },
       'bench-rubygems': { url: `${grounds.upstreamUrl}/rubygems`, format: 'rubygems' },
       'bench-pypi': { url: `${grounds.upstreamUrl}/pypi/simple`, format: 'pypi' },
+      'bench-p2': { url: `${grounds.upstreamUrl}/p2`, format: 'p2' },
       'bench-nuget': { url: `${grounds.upstreamUrl}/nuget/v3/index.json`, format: 'nuget' },
     },
     orgs: {
@@ -120,7 +124,9 @@ async function startLarder(grounds: Grounds): Promise<Server> {
           rubygems: { format: 'rubygems', sources: [{ remote: 'bench-rubygems', ttl: '1d' }] },
           pypi: { format: 'pypi', sources: [{ remote: 'bench-pypi', ttl: '1d' }] },
           nuget: { format: 'nuget', sources: [{ remote: 'bench-nuget', ttl: '1d' }] },
+          p2: { format: 'p2', sources: [{ remote: 'bench-p2', ttl: '1d' }] },
         },
+        users: { [reader.name]: { password: reader.password } },
         access: [{ who: ['everyone'], may: ['read'] }],
       },
     },
@@ -142,6 +148,7 @@ async function startLarder(grounds: Grounds): Promise<Server> {
       rubygems: '/bench/rubygems',
       pypi: '/bench/pypi',
       nuget: '/bench/nuget',
+      p2: '/bench/p2',
     },
   });
 }
@@ -190,6 +197,7 @@ http {
       rubygems: '/rubygems',
       pypi: '/pypi',
       nuget: '/nuget',
+      p2: '/p2',
     },
   });
 }

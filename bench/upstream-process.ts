@@ -15,6 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import { coldVersions, filler, fresh, mavenFile, type SizeName, sizes } from './bodies.ts';
+import { fileReply } from './file-bodies.ts';
 import { imageReplies } from './image-bodies.ts';
 import { indexReplies } from './index-bodies.ts';
 import type { Order, Report } from './upstream.ts';
@@ -176,7 +177,8 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
         ? await registry(path.slice('/registry/'.length))
         : path.startsWith('/maven/')
           ? mavenFile(path.slice('/maven/'.length))
-          : indexReply?.(path, /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? ''));
+          : (fileReply(origin, path) ??
+            indexReply?.(path, /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '')));
     if (!reply) {
       response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}');
       return;

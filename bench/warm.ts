@@ -2,7 +2,9 @@
 import { gunzipSync } from 'node:zlib';
 import { type Arena, isPeer } from './arena.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
+import { simpleJson } from './index-bodies.ts';
 import { type Load, type Measured, readFast, wrk } from './load.ts';
+import { reader } from './peers.ts';
 import { expectBody, expectStored, type Probe, sha256 } from './probe.ts';
 import type { WarmRow } from './rows.ts';
 import { type Server, watched } from './server.ts';
@@ -17,14 +19,15 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
   const path = row.path.includes('{lodash}')
     ? row.path.replace('{lodash}', await newestTarball(arena.upstream.url))
     : row.path;
-  const truth = await expectBody(arena.upstream.at(row.place) + path, {});
+  const truth = await expectBody(await locate(arena.upstream.at(row.place), path, row), {});
   const lanes: Lane[] = [];
   const sizes: string[] = [];
   for (const contender of ['larder' as const, ...row.contest.against.map((other) => other.contender)]) {
     if (!isPeer(contender)) continue;
     const server = await arena.server(contender);
-    const url = server.at(row.place) + path;
-    const warm = await warmUp(url, row, truth);
+    const url = await locate(server.at(row.place), path, row);
+    const headers = { ...row.headers, ...(row.known && contender === 'larder' ? await tokenOf(server) : {}) };
+    const warm = await warmUp(url, row, truth, headers);
     sizes.push(`${contender} ${warm.body.length} B${row.coding ? ` ${row.coding}` : ''}`);
     // Chunks have a line each around them.
     const slackBytes = warm.headers['content-length'] === undefined ? 64 + Math.ceil(warm.body.length / 500) : 48;
@@ -33,9 +36,9 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
       server,
       load: {
         url,
-        headers: row.headers ?? {},
+        headers,
         connections: row.connections,
-        seconds: arena.seconds,
+        seconds: row.short ? 1 : arena.seconds,
         headBytes: warm.headBytes,
         bodyBytes: warm.body.length,
         slackBytes,
@@ -61,10 +64,35 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
   return [{ contest: row.contest, rounds, ...(alike && !row.coding ? {} : { note: sizes.join(', ') }) }];
 }
 
+/** Where this server has what the row is about. */
+async function locate(base: string, path: string, { file }: WarmRow): Promise<string> {
+  if (file === undefined) return base + path;
+  const page = await expectBody(base + path, {}, { headers: { accept: simpleJson } });
+  const { files } = JSON.parse(page.body.toString()) as { files: readonly { filename: string; url: string }[] };
+  const found = files.find(({ filename }) => filename === file);
+  if (!found) throw new Error(`${base + path} names no ${file}.`);
+  // nginx passes the page on as it is, with the upstream's address in it.
+  const { pathname } = new URL(found.url, base + path);
+  return new URL(base).origin + pathname;
+}
+
+/** Good for a quarter of an hour, which a row is not. */
+async function tokenOf(server: Server): Promise<Readonly<Record<string, string>>> {
+  const { origin } = new URL(server.at('registry'));
+  const shown = Buffer.from(`${reader.name}:${reader.password}`).toString('base64');
+  const { body } = await expectBody(`${origin}/token`, {}, { headers: { authorization: `Basic ${shown}` } });
+  return { authorization: `Bearer ${(JSON.parse(body.toString()) as { token: string }).token}` };
+}
+
 /** Asks until the answer comes without the upstream; the first answers of a cache may be told apart by their headers. */
-async function warmUp(url: string, row: WarmRow, truth: Probe): Promise<Probe> {
-  for (let n = 0; n < 3; n++) await expectBody(url, {}, { headers: row.headers ?? {} });
-  const got = await expectStored(url, {}, { headers: row.headers ?? {} });
+async function warmUp(
+  url: string,
+  row: WarmRow,
+  truth: Probe,
+  headers: Readonly<Record<string, string>>,
+): Promise<Probe> {
+  for (let n = 0; n < 3; n++) await expectBody(url, {}, { headers });
+  const got = await expectStored(url, {}, { headers });
   compare(url, got, row, truth);
   return got;
 }
