@@ -104,10 +104,10 @@ interface Arrived {
 }
 
 /**
- * What came of downloads. Repositories with the same upstream, and the one that a reload put in the place of another, share
- * them: whoever only joins one finds here what its owner made of it.
+ * What comes of downloads. Repositories with the same upstream, and the one that a reload put in the place of another, share
+ * them: whoever only joins one waits for what its owner makes of it.
  */
-const landed = new WeakMap<Download, Refreshed>();
+const landings = new WeakMap<Download, Promise<Refreshed>>();
 
 /** Links of this many documents stay in memory, weighed by their number. */
 const linksInMemory = 200_000;
@@ -305,6 +305,7 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
       previous?.status === 200 &&
       previous.digest &&
       store.blobs.has(previous.digest);
+    let result: Refreshed | undefined;
     const claims = claimsOf(asking);
     const accept = want.type.representations?.accept(slot.representation);
     const { download, joined } = options.downloads.start(
@@ -328,36 +329,35 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
         gate: true,
         inspect: ({ status }) => refuseStatus(status, want.path, options.id),
         store: async (stage, facts) => {
-          const result = await take(slot, claims, {
+          result = await take(slot, claims, {
             bytes: await readAll(stage, facts.size),
             facts,
             keep: (digest) => stage.commit(digest),
             again: () => readAll(stage, facts.size),
           });
-          landed.set(download, result);
           forget(previous && { slot, entry: previous }, result.held);
           if (asking.fresh && result.held.entry.digest !== previous?.digest) await doubtOtherForms(result.held.slot);
         },
       }),
       claims,
     );
-    if (joined) publish('download.join', { requestId: asking.requestId, download: download.id });
-    const done = await download.done;
-    const result = landed.get(download);
-    if (result) return joined && result.outcome === 'miss' ? { ...result, outcome: 'joined' } : result;
-    if (joined) {
-      // It is there no more, or as it was: whoever asked has noted that, with what was stored then.
-      const { fresh: _, ...plain } = asking;
-      return (await lookAgain(want, undefined, plain)) ?? ask(slot, previous, asking);
+    const shared = joined ? landings.get(download) : undefined;
+    if (shared) {
+      publish('download.join', { requestId: asking.requestId, download: download.id });
+      const theirs = await shared;
+      return theirs.outcome === 'miss' ? { ...theirs, outcome: 'joined' } : theirs;
     }
-    if (done.status === 304 && previous) return confirmed(slot, previous);
-    if (done.status === 404 || done.status === 410) {
-      return { outcome: 'miss', held: { slot, entry: await notThere(slot, done.status, previous, url) } };
-    }
-    throw new Problem(
-      'upstream_invalid',
-      `${options.id} gave no usable answer for ${want.path} (status ${done.status}).`,
-    );
+    const landing = download.done.then(async ({ status }) => {
+      if (result) return result;
+      if (status === 304 && previous) return confirmed(slot, previous);
+      if (status === 404 || status === 410) {
+        const entry = await notThere(slot, status, previous, url);
+        return { outcome: 'miss', held: { slot, entry } } satisfies Refreshed;
+      }
+      throw new Problem('upstream_invalid', `${options.id} gave no usable answer for ${want.path} (status ${status}).`);
+    });
+    landings.set(download, landing);
+    return landing;
   }
 
   /** Looks into the bytes before they become anything: what does not decode is not stored. */
