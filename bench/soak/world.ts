@@ -77,7 +77,9 @@ const trouble = [502, 503, 504];
 
 function excused(world: World, org: OrgId, { upstream }: Expected, answer: Answer): boolean {
   if (answer.status === 429 && world.limited(org)) return true;
-  return upstream !== undefined && world.fakes[upstream].troubled(echoMs) && trouble.includes(answer.status);
+  if (upstream === undefined || !world.fakes[upstream].troubled(echoMs)) return false;
+  // Registries of images say of what is refused what they say of what is not there.
+  return trouble.includes(answer.status) || (upstream === 'oci' && answer.status === 403);
 }
 
 /** Sends it, counts it, judges it. */
