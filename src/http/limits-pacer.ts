@@ -37,8 +37,8 @@ interface Waiting {
 /** A bucket of bytes, one second's worth at most. It may be overdrawn by a slice, so a slice of any size gets through. */
 export class Pacer implements Pace {
   readonly #clock: Clock;
-  /** First come, first served; each transfer stands in it once, which is what shares it evenly. */
-  readonly #queue: Waiting[] = [];
+  /** First come, first served; each transfer stands in it once, which is what shares it evenly. By whoever waits. */
+  readonly #queue = new Map<object, Waiting>();
   #bytesPerSecond: number;
   #credit: number;
   #at: number;
@@ -68,31 +68,41 @@ export class Pacer implements Pace {
   /** Everybody may go: it is needed no longer. */
   end(): void {
     this.#callOff?.();
-    for (const { go } of this.#queue.splice(0)) go();
+    const all = [...this.#queue.values()];
+    this.#queue.clear();
+    for (const { go } of all) go();
   }
 
-  take(bytes: number, now = this.#clock.now()): Promise<void> | undefined {
+  /** `who`: for leaving before it is their turn; they wait for one turn at a time. */
+  take(bytes: number, now = this.#clock.now(), who: object = {}): Promise<void> | undefined {
     this.#refill(now);
-    if (this.#credit > 0 && this.#queue.length === 0) {
+    if (this.#credit > 0 && this.#queue.size === 0) {
       this.#credit -= bytes;
       return undefined;
     }
     return new Promise((go) => {
-      this.#queue.push({ bytes, go });
+      this.#queue.set(who, { bytes, go });
       this.#next();
     });
+  }
+
+  /** Needs nothing any more: the turn is somebody else's. */
+  leave(who: object): void {
+    const waiting = this.#queue.get(who);
+    this.#queue.delete(who);
+    waiting?.go();
   }
 
   /** Whether the next slice would have to wait. */
   isBusy(now: number): boolean {
     this.#refill(now);
-    return this.#credit <= 0 || this.#queue.length > 0;
+    return this.#credit <= 0 || this.#queue.size > 0;
   }
 
   /** Whether nobody could tell it from a new one. */
   get isAtRest(): boolean {
     this.#refill();
-    return this.#queue.length === 0 && this.#credit >= this.#bytesPerSecond;
+    return this.#queue.size === 0 && this.#credit >= this.#bytesPerSecond;
   }
 
   #refill(now = this.#clock.now()): void {
@@ -105,13 +115,13 @@ export class Pacer implements Pace {
   #next(): void {
     if (this.#callOff) return;
     this.#refill();
-    while (this.#credit > 0) {
-      const first = this.#queue.shift();
-      if (!first) return;
-      this.#credit -= first.bytes;
-      first.go();
+    for (const [who, { bytes, go }] of this.#queue) {
+      if (this.#credit <= 0) break;
+      this.#queue.delete(who);
+      this.#credit -= bytes;
+      go();
     }
-    if (this.#queue.length === 0) return;
+    if (this.#queue.size === 0) return;
     const ms = Math.max(1, Math.ceil((-this.#credit / this.#bytesPerSecond) * 1000));
     this.#callOff = this.#clock.after(ms, () => {
       this.#callOff = undefined;

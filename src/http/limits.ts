@@ -266,9 +266,14 @@ class Admission implements Visit {
     return this.#pace('upload');
   }
 
+  /** What it waits for would be missing to others. */
   leave(): void {
     this.#isOver = true;
-    for (const account of this.#accounts.splice(0)) account.running--;
+    for (const account of this.#accounts.splice(0)) {
+      account.running--;
+      account.download?.leave(this);
+      account.upload?.leave(this);
+    }
   }
 
   #join(account: Account): void {
@@ -295,9 +300,9 @@ class Admission implements Visit {
     bytes: number,
     from: number,
   ): Promise<void> | undefined {
-    for (let at = from; at < accounts.length; at++) {
+    for (let at = from; at < accounts.length && !this.#isOver; at++) {
       const account = accounts[at] as Account;
-      const turn = account[way]?.take(bytes);
+      const turn = account[way]?.take(bytes, undefined, this);
       if (turn) return this.#wait(account, turn).then(() => this.#take(accounts, way, bytes, at + 1));
     }
     return undefined;

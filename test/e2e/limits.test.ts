@@ -302,6 +302,26 @@ describe('bandwidth', () => {
     expect(await scene.metric('larder_throttled_seconds_total', { org: 'acme' })).toBeGreaterThan(0);
   });
 
+  test('is not kept for transfers whose clients are gone', async () => {
+    const scene = await started({ org: { limits: { total: { download: '100KB' } } } }, { '/large': file });
+    const agents = Array.from({ length: 60 }, () => new Agent());
+    const gone = agents.map((agent) => scene.at('/large', { agent }).catch(() => undefined));
+    await eventually('all wait', async () => (await scene.metric('larder_limited_total', { kind: 'bandwidth' })) >= 60);
+    for (const agent of agents) agent.destroy();
+    await Promise.all(gone);
+    await eventually(
+      'nothing is under way',
+      async () => (await scene.metric('larder_connections', { state: 'open' })) <= 2,
+    );
+    const one = transfer(scene);
+    onTestFinished(() => void one.done.catch(() => {}));
+    for (let step = 0; step < 4; step++) {
+      await scene.clock.advance(500);
+      await settled(one);
+    }
+    expect(one.got.bytes).toBeGreaterThan(150_000);
+  });
+
   test('of one address leaves another alone, and one that is used up is slow also for what lies in memory', async () => {
     const limits = { perAddress: { download: '100KB' } };
     const scene = await started({ server: { ...proxied, limits } }, { '/large': file, '/small': Buffer.alloc(1000) });
