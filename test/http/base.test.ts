@@ -80,6 +80,16 @@ describe('without a proxy, the base', () => {
   });
 });
 
+/** With `passHostHeader`, at an entry point with TLS. */
+const traefik: Headers = {
+  host: 'l.example.com',
+  'x-forwarded-for': '203.0.113.9',
+  'x-forwarded-host': 'l.example.com',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-server': 'edge-1',
+  'x-real-ip': '203.0.113.9',
+};
+
 describe('behind a trusted proxy, the base', () => {
   const trustedProxies = ['192.0.2.0/24', '2001:db8::/32'];
 
@@ -123,6 +133,17 @@ describe('behind a trusted proxy, the base', () => {
     ],
     ['a prefix of one slash', { host: 'l.example.com', 'x-forwarded-prefix': '/' }, 'http://l.example.com'],
     ['IPv6', { host: 'x', 'x-forwarded-host': '[2001:db8::5]:8080' }, 'http://[2001:db8::5]:8080'],
+    ['what Traefik 3 sends', { ...traefik, 'x-forwarded-port': '443' }, 'https://l.example.com'],
+    [
+      'what Traefik 3 sends at another port',
+      { ...traefik, host: 'l.example.com:8443', 'x-forwarded-host': 'l.example.com:8443', 'x-forwarded-port': '8443' },
+      'https://l.example.com:8443',
+    ],
+    [
+      'what Traefik 3 sends of a path that it took off',
+      { ...traefik, 'x-forwarded-port': '443', 'x-forwarded-prefix': '/larder' },
+      'https://l.example.com/larder',
+    ],
     [
       'the standard header',
       { host: 'x', forwarded: 'for=203.0.113.9;host=l.example.com;proto=https' },
