@@ -25,6 +25,8 @@ export interface Events {
     /** Which one it is; ids may be chosen by clients, this is not. */
     serial: number;
     method: string;
+    /** As in `request`. */
+    url: string;
     /** As the client sent it (W3C Trace Context), unchecked. */
     traceparent?: string;
     tracestate?: string;

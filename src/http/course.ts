@@ -27,7 +27,7 @@ let serials = 0;
 export function newCourse(req: IncomingMessage): Course {
   const id = requestIdOf(req.headers['x-request-id']);
   const serial = ++serials;
-  publish('request.start', { id, serial, method: req.method ?? '-', ...traceOf(req) });
+  publish('request.start', { id, serial, method: req.method ?? '-', url: req.url ?? '-', ...traceOf(req) });
   return {
     id,
     serial,

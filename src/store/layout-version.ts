@@ -7,12 +7,19 @@ export const layoutVersion = 1;
 /** In the data folder. */
 const name = 'layout.json';
 
-/** Throws when a later release has been here; else says that this one was. What cannot be read or written is no reason to stand still. */
+/** Says that this release was here, unless a later one was: then it throws. What can't be written is no reason to stand still. */
 export async function claimLayout(objects: Objects, path: string): Promise<void> {
+  const told = await refuseLater(objects, path);
+  const own = Buffer.from(`{"layout":${layoutVersion}}\n`);
+  if (told === undefined) await objects.create(name, own).catch(() => false);
+  else if (told < layoutVersion) await objects.replace(name, own).catch(() => undefined);
+}
+
+/** Throws when a later release has been here; else the layout that is told. What can't be read says nothing. */
+export async function refuseLater(objects: Pick<Objects, 'read'>, path: string): Promise<number | undefined> {
   const found = await objects.read(name).catch(() => undefined);
-  if (!found) return void (await objects.create(name, Buffer.from(`{"layout":${layoutVersion}}\n`)).catch(() => false));
-  const told = layoutIn(found);
-  if (told <= layoutVersion) return;
+  const told = found && layoutIn(found);
+  if (told === undefined || told <= layoutVersion) return told;
   throw new Error(
     `${path} was written by a newer release of Larder (layout ${told}; this one knows ${layoutVersion}): run that release, or restore a backup from before it.`,
   );

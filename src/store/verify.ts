@@ -23,6 +23,7 @@ import {
   sha256Hex,
   trashName,
 } from './layout.ts';
+import { refuseLater } from './layout-version.ts';
 import type { ListedObject, Objects } from './objects.ts';
 import { StagingArea } from './staging-area.ts';
 import { indexOptions, records, type StoreOptions } from './store.ts';
@@ -156,6 +157,9 @@ export async function mustExist(path: string, disk: Disk): Promise<void> {
   } catch (error) {
     throw new Error(`there is no store at ${path} (${codeOf(error) ?? String(error)})`, { cause: error });
   }
+  // What it wrote looks damaged to us, or as if nothing referred to it.
+  const readOnly = new DiskObjects({ root: path, disk, temporary: async () => path });
+  await refuseLater(readOnly, path);
 }
 
 async function sweepStaging(check: Check): Promise<void> {

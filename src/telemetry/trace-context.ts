@@ -11,9 +11,13 @@ export function traceIdIn(traceparent: string | undefined): string | undefined {
   return traceparent === undefined ? undefined : shape.exec(traceparent)?.[1];
 }
 
+/** Whether it may be passed on: the specification asks for no more than this. */
+export function isState(tracestate: string | undefined): tracestate is string {
+  return tracestate !== undefined && /^[\x20-\x7e]{1,512}$/.test(tracestate);
+}
+
 /** Of so many requests with a trace it is known after they are over, for what they began. */
 const mostKnown = 1000;
-const longestState = 512;
 
 /** Returns the function that ends it. */
 export function passTracesOn(): () => void {
@@ -22,8 +26,7 @@ export function passTracesOn(): () => void {
     subscribe('request.start', ({ id, traceparent, tracestate }) => {
       if (known.size > 0) known.delete(id);
       if (traceparent === undefined || traceIdIn(traceparent) === undefined) return;
-      const state = tracestate !== undefined && tracestate.length <= longestState ? { tracestate } : {};
-      known.set(id, { traceparent, ...state });
+      known.set(id, isState(tracestate) ? { traceparent, tracestate } : { traceparent });
       const [oldest] = known.keys();
       if (known.size > mostKnown && oldest !== undefined) known.delete(oldest);
     }),

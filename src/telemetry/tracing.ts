@@ -20,6 +20,7 @@ import { type EventName, type Events, subscribe } from '../core/events.ts';
 import { toProblem } from '../core/problem.ts';
 import { redactText, redactUrl } from './redact.ts';
 import { type Collector, openSpanQueue } from './span-queue.ts';
+import { isState } from './trace-context.ts';
 
 export interface TracingOptions extends Collector {
   readonly serviceName: string;
@@ -42,10 +43,11 @@ interface Known {
 
 /** So many requests are remembered beyond their end, because work they began may go on. */
 const mostKnown = 4096;
+/** Asked every few seconds by whoever watches over the server. Nobody wants to see them, unless they say so. */
+const probes = /\/(?:healthz|readyz|metrics)$/;
 /** Waits below this are no waits. */
 const shortestWaitMs = 1;
 const longestValue = 1024;
-const longestState = 512;
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
 
 export function startTracing(options: TracingOptions): Tracing {
@@ -83,8 +85,9 @@ export function startTracing(options: TracingOptions): Tracing {
     begin(name, SpanKind.INTERNAL, parent, endedAt - durationMs, attributes).end(endedAt);
   }
 
-  function requestStarted({ id, serial, method, traceparent, tracestate }: Events['request.start']): void {
+  function requestStarted({ id, serial, method, url, traceparent, tracestate }: Events['request.start']): void {
     const parent = parentOf(traceparent, tracestate);
+    if (parent === ROOT_CONTEXT && probes.test(url)) return;
     const span = begin(methodOf(method), SpanKind.SERVER, parent, performance.now(), {});
     const known: Known = { context: trace.setSpan(ROOT_CONTEXT, span), span };
     running.set(serial, known);
@@ -97,6 +100,8 @@ export function startTracing(options: TracingOptions): Tracing {
   function requestOver(request: Events['request']): void {
     const { serial, traceparent, tracestate, method, durationMs } = request;
     const known = serial === undefined ? undefined : running.get(serial);
+    // Not to be seen, or begun before anybody listened.
+    if (serial !== undefined && !known) return;
     const endedAt = performance.now();
     const startedAt = endedAt - durationMs;
     const span =
@@ -208,8 +213,7 @@ export function startTracing(options: TracingOptions): Tracing {
 function parentOf(traceparent: string | undefined, tracestate: string | undefined): Context {
   const parent = traceparent === undefined ? null : parseTraceParent(traceparent);
   if (!parent) return ROOT_CONTEXT;
-  const state =
-    tracestate !== undefined && tracestate.length <= longestState ? { traceState: new TraceState(tracestate) } : {};
+  const state = isState(tracestate) ? { traceState: new TraceState(tracestate) } : {};
   return trace.setSpanContext(ROOT_CONTEXT, { ...parent, ...state, isRemote: true });
 }
 

@@ -163,6 +163,20 @@ test('retries are events, and every try is an exchange of its own; trouble is an
   });
 });
 
+test('whoever watches over the server is not seen, unless they say so', async () => {
+  const { larder, collector } = await traced();
+  for (const path of ['/healthz', '/readyz', '/metrics']) await larder.ask(path);
+  await larder.ask('/healthz', { headers: { traceparent } });
+  await larder.ask('/api/v1/whoami');
+  await larder.stop();
+  expect(
+    collector.spans.map(({ name, traceId: id, attributes }) => [name, id === traceId, attributes['url.path']]),
+  ).toEqual([
+    ['GET control', true, '/healthz'],
+    ['GET control', false, '/api/v1/whoami'],
+  ]);
+});
+
 test('waiting for a turn is a span', async () => {
   const { upstream, larder, collector } = await traced({}, { upstream: { concurrency: 1, timeoutMs: 20_000 } });
   const until = gate();

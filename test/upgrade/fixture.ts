@@ -32,6 +32,8 @@ export interface Left {
   readonly told: Readonly<Record<string, unknown>>;
   /** Bytes published in each organisation that may hold more. */
   readonly quota: { readonly who: string; readonly path: string; readonly room: number };
+  /** Paths of what was cached once, and had to make room. */
+  readonly evicted: readonly string[];
   /** What cannot be stored any more was set aside by `gc`; how many blobs. */
   readonly trashed: number;
 }

@@ -64,15 +64,14 @@ export async function serving<T>({ left, configFile }: Opened, work: (ask: Ask) 
 
 /** Whatever is not as it was, all at once. */
 export async function differences({ reads }: Left, asking: Ask): Promise<string[]> {
-  const wrong: string[] = [];
-  for (const { who, path, accept, status, sha256, has = [] } of reads) {
+  const looks = reads.map(async ({ who, path, accept, status, sha256, has = [] }) => {
     const answer = await asking(who, path, accept === undefined ? {} : { headers: { accept } });
     const text = answer.text();
     const isSame =
       answer.status === status &&
       (sha256 === undefined || hash(answer.body) === sha256) &&
       has.every((word) => text.includes(word));
-    if (!isSame) wrong.push(`${path} as ${who ?? 'nobody'}: ${answer.status} ${text.slice(0, 200)}`);
-  }
-  return wrong;
+    return isSame ? [] : [`${path} as ${who ?? 'nobody'}: ${answer.status} ${text.slice(0, 200)}`];
+  });
+  return (await Promise.all(looks)).flat();
 }

@@ -19,6 +19,10 @@ describe.each(fixtures)('the data in %s', (fixture) => {
     const scene = await opened(fixture);
     await serving(scene, async (asking) => {
       expect(await differences(scene.left, asking)).toEqual([]);
+      // Nobody can be asked for what made room for other things.
+      expect(scene.left.evicted.length).toBeGreaterThan(0);
+      for (const path of scene.left.evicted)
+        expect([path, (await asking(undefined, path)).status]).toEqual([path, 503]);
       for (const [path, told] of Object.entries(scene.left.told)) {
         const answer = await asking('adam', `/api/v1/orgs/acme${path}`);
         expect([path, answer.json()]).toMatchObject([path, told as object]);
@@ -83,6 +87,10 @@ describe('data of a release that is not out yet', () => {
     const scene = await opened(fixtures[0] ?? '');
     await writeFile(join(scene.folder, 'data/layout.json'), '{"layout":2}\n');
     const before = await readdir(join(scene.folder, 'data'), { recursive: true });
+    for (const args of [['verify'], ['gc', '--delete']]) {
+      const { code, err } = await command([...args, '--config', scene.configFile]);
+      expect([code, err]).toEqual([1, expect.stringContaining('written by a newer release of Larder')]);
+    }
     await expect(serving(scene, async () => {})).rejects.toThrow(
       /data was written by a newer release of Larder \(layout 2; this one knows 1\): run that release/,
     );

@@ -394,6 +394,14 @@ export async function writeData(checkout: string): Promise<{ readonly release: s
       told[path] = rest;
     }
     await server.stop();
+    const stored = new Set(
+      (await readdir(join(folder, 'data/blobs'), { recursive: true })).map((name) => name.slice(-64)),
+    );
+    const large = ['a', 'b', 'c', 'd'].map((name) => ({
+      path: `/acme/generic/large/${name}.bin`,
+      sha256: hash(Buffer.alloc(600_000, name)),
+    }));
+    const kept = large.filter(({ sha256 }) => stored.has(sha256));
 
     const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as { version: string };
     const upstreams = Object.entries(config.upstreams as Record<string, object>).map(
@@ -405,7 +413,8 @@ export async function writeData(checkout: string): Promise<{ readonly release: s
       writtenAt: Date.now(),
       config: { ...config, upstreams: Object.fromEntries(upstreams) },
       people: session.people,
-      reads: again.reads,
+      reads: [...again.reads, ...kept.map((one) => ({ ...one, status: 200 }))],
+      evicted: large.filter((one) => !kept.includes(one)).map(({ path }) => path),
       upload,
       told,
       quota: { who: 'alice', path: '/acme/small/more', room: 300 },
