@@ -5,7 +5,7 @@ import { Tinypool } from 'tinypool';
 import { type AccessControl, createAccess } from './access/access.ts';
 import { readOrCreateKey } from './access/keys.ts';
 import type { AccessSettings } from './access/settings.ts';
-import type { Config, TracingConfig } from './config/schema.ts';
+import type { Config, TracingConfig } from './config/settings.ts';
 import type { Claims } from './core/claims.ts';
 import { Problem } from './core/problem.ts';
 import type { Repository } from './core/repository.ts';

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { createLarder, type Larder } from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
 import { needingRestart } from './config/restart.ts';
-import type { Config } from './config/schema.ts';
+import type { Config } from './config/settings.ts';
 import { publish } from './core/events.ts';
 import { checkOptions } from './site.ts';
 import { type Log, startLog } from './telemetry/log.ts';

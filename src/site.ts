@@ -1,7 +1,7 @@
 /** What a configuration describes: upstreams and repositories, built anew when it is reloaded. Store, downloads and server outlive it. */
 
 import { createHash } from 'node:crypto';
-import type { Config, HostedSourceConfig, RepositoryConfig, SourceConfig, UpstreamConfig } from './config/schema.ts';
+import type { Config, HostedSourceConfig, RepositoryConfig, SourceConfig, UpstreamConfig } from './config/settings.ts';
 import type { Access } from './core/access.ts';
 import type { Format } from './core/format.ts';
 import type { TakedownPolicy } from './core/freshness.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ChosenSource } from '../bundles/choice.ts';
 import { type PublicKey, readPublicKey, readSecretKey, type SecretKey } from '../bundles/keys.ts';
 import type { NamedUpstream } from '../bundles/records.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/settings.ts';
 import type { StoreOptions } from '../store/store.ts';
 import { homeOf } from '../upstream/credentials.ts';
 import { version } from '../version.ts';

@@ -1,6 +1,6 @@
 import { ConfigError, loadConfig } from '../config/load.ts';
 import { withoutCredentials } from '../config/mistakes.ts';
-import type { ClientLimitsConfig, Config, SourceConfig } from '../config/schema.ts';
+import type { ClientLimitsConfig, Config, SourceConfig } from '../config/settings.ts';
 import { formatSize } from '../config/units.ts';
 import { checkOptions } from '../site.ts';
 import { type Command, configOption, exitCodes, json, jsonOption } from './command.ts';

@@ -17,7 +17,7 @@ import type { SecretKey } from '../bundles/keys.ts';
 import { inventorySuffix, knownFrom } from '../bundles/known.ts';
 import { viewStore } from '../bundles/store-view.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/settings.ts';
 import { formatSize, parseSize } from '../config/units.ts';
 import { openSets, type SetLine } from '../store/sets.ts';
 import {

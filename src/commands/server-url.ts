@@ -1,4 +1,4 @@
-import type { ServerConfig } from '../config/schema.ts';
+import type { ServerConfig } from '../config/settings.ts';
 
 /** Where clients on this machine reach the server; no trailing slash. */
 export function serverUrl({ listen, publicUrl, tls }: ServerConfig): string {

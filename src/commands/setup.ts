@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/settings.ts';
 import { guess } from '../config/suggest.ts';
 import type { ClientSetup, SettingsFile, SetupTarget } from '../core/client-setup.ts';
 import { type Command, configOption, exitCodes, type Input, json, jsonOption, UsageError } from './command.ts';

@@ -3,7 +3,7 @@ import { type AccessControl, type AccessFacts, createAccess } from '../access/ac
 import { readOrCreateKey } from '../access/keys.ts';
 import { hashOfToken, tokenPattern } from '../access/token.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/settings.ts';
 import { hint } from '../config/suggest.ts';
 import { parseDuration } from '../config/units.ts';
 import type { TokenFacts } from '../core/hosting.ts';

@@ -1,5 +1,6 @@
 /** What clients may take, put together from what the server and the orgs say. */
-import type { ClientLimitsConfig, ConfigFile, OrgLimitsConfig } from './schema.ts';
+import type { ConfigFile } from './schema.ts';
+import type { ClientLimitsConfig, OrgLimitsConfig } from './settings.ts';
 
 type ServerLimits = ConfigFile['server']['limits'];
 type Written = ServerLimits['perIdentity'];

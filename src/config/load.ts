@@ -6,7 +6,7 @@ import { checkFile } from './check-file.ts';
 import { configFile } from './file.ts';
 import { ConfigError, isWithin, type Mistake, type Path, type PlacedMistake, printPath } from './mistakes.ts';
 import { resolveConfig } from './resolve.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './settings.ts';
 import { type Environment, readSource, reasonOf } from './source.ts';
 
 export { configFile, defaultFile } from './file.ts';

@@ -55,3 +55,6 @@ export function isWithin(path: Path, outer: Path): boolean {
 export function withoutCredentials(text: string): string {
   return text.replace(/\/\/[^/\s?#]*@/g, '//***@');
 }
+
+/** Notes a mistake. `missing`: only that it is not here. */
+export type Complain = (path: Path, message: string, missing?: string) => void;

@@ -1,5 +1,5 @@
 /** What belongs to the process for as long as it runs. Everything else of a configuration takes effect when it is read again. */
-import type { Config } from './schema.ts';
+import type { Config } from './settings.ts';
 
 /** By the name in the file. */
 const fixed: Readonly<Record<string, (config: Config) => unknown>> = {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
-import type { Config } from '../../src/config/schema.ts';
+import type { Config } from '../../src/config/settings.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { kubernetesSchemas, type Manifest } from '../support/kubernetes.ts';
 import { root } from '../support/larder.ts';

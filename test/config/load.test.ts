@@ -6,7 +6,7 @@ import { defaultUrl } from 'registry-url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shown } from '../../src/config/check-file.ts';
 import { ConfigError, configFile, defaultFile, loadConfig } from '../../src/config/load.ts';
-import type { Config } from '../../src/config/schema.ts';
+import type { Config } from '../../src/config/settings.ts';
 import { readSource } from '../../src/config/source.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';

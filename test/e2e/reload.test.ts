@@ -7,7 +7,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { needingRestart } from '../../src/config/restart.ts';
-import type { Config } from '../../src/config/schema.ts';
+import type { Config } from '../../src/config/settings.ts';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { type FakeUpstream, gate, startFakeUpstream } from '../support/fake-upstream.ts';
