@@ -10,6 +10,7 @@ export type Contender =
   | 'nginx-open'
   | 'verdaccio'
   | 'docker-registry'
+  | 'registry-own'
   | 'straight'
   | 'nginx-file'
   | 'larder-alone'

@@ -8,10 +8,11 @@ import { freePort, type Server, startServer } from './server.ts';
 
 const run = promisify(execFile);
 
-/** Somebody whom Larder knows. */
+/** Who are known to Larder. */
 export const reader = { name: 'reader', password: 'of the bench' } as const;
+export const writer = { name: 'writer', password: 'of the bench' } as const;
 
-export type PeerName = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry';
+export type PeerName = 'larder' | 'nginx' | 'nginx-open' | 'verdaccio' | 'docker-registry' | 'registry-own';
 
 export interface Grounds {
   /** Of the fake upstream. */
@@ -34,6 +35,7 @@ export async function versionOf(peer: PeerName | 'wrk' | 'npm' | 'skopeo'): Prom
     case 'wrk':
       return said('wrk', ['-v'], /wrk (?:debian\/)?(\S+)/, 'apt-get install wrk');
     case 'docker-registry':
+    case 'registry-own':
       return said('docker-registry', ['--version'], /docker-registry \S+ (\S+)/, 'apt-get install docker-registry');
     case 'skopeo':
       return said('skopeo', ['--version'], /version (\S+)/, 'apt-get install skopeo');
@@ -92,7 +94,9 @@ export function startPeer(peer: PeerName, grounds: Grounds): Promise<Server> {
     case 'verdaccio':
       return startVerdaccio(grounds);
     case 'docker-registry':
-      return startDockerRegistry(grounds);
+      return startDockerRegistry(grounds, 'docker-registry');
+    case 'registry-own':
+      return startDockerRegistry(grounds, 'registry-own');
   }
 }
 
@@ -124,10 +128,15 @@ async function startLarder(grounds: Grounds): Promise<Server> {
           rubygems: { format: 'rubygems', sources: [{ remote: 'bench-rubygems', ttl: '1d' }] },
           pypi: { format: 'pypi', sources: [{ remote: 'bench-pypi', ttl: '1d' }] },
           nuget: { format: 'nuget', sources: [{ remote: 'bench-nuget', ttl: '1d' }] },
+          'own-packages': { format: 'npm', sources: [{ hosted: true }] },
+          'own-images': { format: 'oci', sources: [{ hosted: true }] },
           p2: { format: 'p2', sources: [{ remote: 'bench-p2', ttl: '1d' }] },
         },
-        users: { [reader.name]: { password: reader.password } },
-        access: [{ who: ['everyone'], may: ['read'] }],
+        users: Object.fromEntries([reader, writer].map(({ name, password }) => [name, { password }])),
+        access: [
+          { who: ['everyone'], may: ['read'] },
+          { who: [`user:${writer.name}`], may: ['publish'], repositories: ['own-packages', 'own-images'] },
+        ],
       },
     },
     hosts: { default: 'bench/images' },
@@ -149,6 +158,8 @@ async function startLarder(grounds: Grounds): Promise<Server> {
       pypi: '/bench/pypi',
       nuget: '/bench/nuget',
       p2: '/bench/p2',
+      'own-packages': '/bench/own-packages',
+      'own-images': '/v2/bench/own-images',
     },
   });
 }
@@ -218,7 +229,7 @@ async function startVerdaccio(grounds: Grounds): Promise<Server> {
         agent_options: { keepAlive: true, maxSockets: 40, maxFreeSockets: 10 },
       },
     },
-    packages: { '@*/*': rule, '**': rule },
+    packages: { 'own-*': { access: '$all', publish: '$all' }, '@*/*': rule, '**': rule },
     middlewares: { audit: { enabled: false } },
     web: { enable: false },
     server: { keepAliveTimeout: 60 },
@@ -232,13 +243,14 @@ async function startVerdaccio(grounds: Grounds): Promise<Server> {
     folder,
     port,
     readyPath: '/-/ping',
-    places: { registry: '' },
+    places: { registry: '', 'own-packages': '' },
   });
 }
 
 /** Of every request it writes one line, as the others do: below `warn` it would write a second one. */
-async function startDockerRegistry(grounds: Grounds): Promise<Server> {
-  const folder = join(grounds.workFolder, 'docker-registry');
+/** A cache of the upstream, or one that is pushed to: the program is one or the other. */
+async function startDockerRegistry(grounds: Grounds, name: 'docker-registry' | 'registry-own'): Promise<Server> {
+  const folder = join(grounds.workFolder, name);
   const port = await freePort();
   const configPath = join(folder, 'config.yml');
   await mkdir(folder, { recursive: true });
@@ -251,17 +263,17 @@ async function startDockerRegistry(grounds: Grounds): Promise<Server> {
       maintenance: { uploadpurging: { enabled: false } },
     },
     http: { addr: `127.0.0.1:${port}` },
-    proxy: { remoteurl: grounds.upstreamUrl },
+    ...(name === 'docker-registry' ? { proxy: { remoteurl: grounds.upstreamUrl } } : {}),
   };
   await writeFile(configPath, stringify(config));
   return startServer({
-    name: 'docker-registry',
+    name,
     command: 'docker-registry',
     args: ['serve', configPath],
     env: { OTEL_TRACES_EXPORTER: 'none' },
     folder,
     port,
     readyPath: '/v2/',
-    places: { images: '/v2' },
+    places: name === 'docker-registry' ? { images: '/v2' } : { 'own-images': '/v2' },
   });
 }

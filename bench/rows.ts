@@ -4,6 +4,7 @@ import { pythonFiles } from './file-bodies.ts';
 import { type HandOffRow, handOffRow } from './hand-off.ts';
 import { type IdleRow, idleRow } from './idle.ts';
 import { simpleJson } from './index-bodies.ts';
+import { type PublishRow, publishRows } from './publish.ts';
 import type { Place } from './server.ts';
 
 interface WarmRow {
@@ -82,7 +83,17 @@ interface MemoryRow {
   readonly sizeBytes: number;
 }
 
-export type Row = WarmRow | ColdRow | EarlyRow | InstallRow | PullRow | ManifestRow | MemoryRow | HandOffRow | IdleRow;
+export type Row =
+  | WarmRow
+  | ColdRow
+  | EarlyRow
+  | InstallRow
+  | PullRow
+  | ManifestRow
+  | MemoryRow
+  | HandOffRow
+  | IdleRow
+  | PublishRow;
 export type { ColdRow, EarlyRow, InstallRow, ManifestRow, MemoryRow, PullRow, WarmRow };
 
 const abbreviated = { accept: 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' };
@@ -473,6 +484,7 @@ export const rows: readonly Row[] = [
       against: [],
     },
   },
+  ...publishRows,
   handOffRow,
   idleRow,
   {

@@ -14,6 +14,7 @@ import { measureMemory } from './memory.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { versionOf } from './peers.ts';
 import { summarise } from './profile.ts';
+import { measurePublish } from './publish.ts';
 import { measurePull } from './pull.ts';
 import { registryUrl } from './registry.ts';
 import { documentOf, tablesOf } from './report.ts';
@@ -94,6 +95,8 @@ function measure(row: Row, arena: Arena, program: string): Promise<Outcome[]> {
       return measureManifests(row, arena);
     case 'memory':
       return measureMemory(row, arena);
+    case 'publish':
+      return measurePublish(row, arena);
     case 'idle':
       return measureIdle(row, arena);
     case 'hand-off':
@@ -110,8 +113,10 @@ async function programsFor(chosen: readonly Row[]): Promise<[string, string][]> 
       ? ['nginx' as const]
       : []),
     ...(needed.has('verdaccio') ? ['verdaccio' as const] : []),
-    ...(needed.has('docker-registry') ? ['docker-registry' as const] : []),
-    ...(chosen.some(({ kind }) => kind === 'pull') ? ['skopeo' as const] : []),
+    ...(needed.has('docker-registry') || needed.has('registry-own') ? ['docker-registry' as const] : []),
+    ...(chosen.some(({ kind, contest }) => kind === 'pull' || contest.id === 'publish-image')
+      ? ['skopeo' as const]
+      : []),
     ...(chosen.some((row) => row.kind === 'manifests' || (row.kind === 'warm' && row.reader === 'wrk'))
       ? ['wrk' as const]
       : []),

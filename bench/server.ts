@@ -9,7 +9,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { cores, forgetPeakOf, type Usage, usageOf } from './machine.ts';
 
 /** What the upstream has, each below a path of its own; images are where their clients look, below `/v2` at the root. */
-export type Place = 'registry' | 'files' | 'maven' | 'images' | 'rubygems' | 'pypi' | 'nuget' | 'p2';
+export type Place =
+  | 'registry'
+  | 'files'
+  | 'maven'
+  | 'images'
+  | 'rubygems'
+  | 'pypi'
+  | 'nuget'
+  | 'p2'
+  | 'own-packages'
+  | 'own-images';
 
 export interface Server {
   readonly name: string;

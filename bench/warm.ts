@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { type Arena, isPeer } from './arena.ts';
 import type { Contender, Outcome, Round, Turn } from './contest.ts';
 import { simpleJson } from './index-bodies.ts';
+import { tokenOf } from './known.ts';
 import { type Load, type Measured, readFast, wrk } from './load.ts';
 import { reader } from './peers.ts';
 import { expectBody, expectStored, type Probe, sha256 } from './probe.ts';
@@ -26,7 +27,10 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
     if (!isPeer(contender)) continue;
     const server = await arena.server(contender);
     const url = await locate(server.at(row.place), path, row);
-    const headers = { ...row.headers, ...(row.known && contender === 'larder' ? await tokenOf(server) : {}) };
+    const headers = {
+      ...row.headers,
+      ...(row.known && contender === 'larder' ? await tokenOf(server.at(row.place), reader) : {}),
+    };
     const warm = await warmUp(url, row, truth, headers);
     sizes.push(`${contender} ${warm.body.length} B${row.coding ? ` ${row.coding}` : ''}`);
     // Chunks have a line each around them.
@@ -74,14 +78,6 @@ async function locate(base: string, path: string, { file }: WarmRow): Promise<st
   // nginx passes the page on as it is, with the upstream's address in it.
   const { pathname } = new URL(found.url, base + path);
   return new URL(base).origin + pathname;
-}
-
-/** Good for a quarter of an hour, which a row is not. */
-async function tokenOf(server: Server): Promise<Readonly<Record<string, string>>> {
-  const { origin } = new URL(server.at('registry'));
-  const shown = Buffer.from(`${reader.name}:${reader.password}`).toString('base64');
-  const { body } = await expectBody(`${origin}/token`, {}, { headers: { authorization: `Basic ${shown}` } });
-  return { authorization: `Bearer ${(JSON.parse(body.toString()) as { token: string }).token}` };
 }
 
 /** Asks until the answer comes without the upstream; the first answers of a cache may be told apart by their headers. */
