@@ -50,7 +50,7 @@ export class HandOff {
     const { path, fromBytes } = this.#settings;
     const { headers } = req;
     if (headers[offerHeader] !== path || !this.#isTrusted(req.socket.remoteAddress ?? '')) return undefined;
-    if (artifact.size === undefined || artifact.size < fromBytes) return undefined;
+    if (req.method !== 'GET' || artifact.size === undefined || artifact.size < fromBytes) return undefined;
     if (ours.some((name) => headers[name] !== undefined)) return undefined;
     // A range that we do not honour may be one that the proxy does.
     if (headers.range !== undefined && !isPart) return undefined;

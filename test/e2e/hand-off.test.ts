@@ -2,12 +2,14 @@
 import { chmod, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Digest } from '../../src/core/digest.ts';
 import { type Events, subscribe } from '../../src/core/events.ts';
+import { listFormats, loadFormat } from '../../src/formats/load.ts';
 import { disk } from '../../src/store/disk.ts';
 import { collect, sha256Of, synthetic } from '../support/bytes.ts';
 import { gate } from '../support/fake-upstream.ts';
 import { ask, type Headers } from '../support/http.ts';
-import { startLarder } from '../support/larder.ts';
+import { root, startLarder } from '../support/larder.ts';
 import { type Scene, type SceneOptions, scene, untilStored } from '../support/scene.ts';
 import { createToken } from '../support/tokens.ts';
 import { eventually } from '../support/wait.ts';
@@ -158,6 +160,20 @@ test('what the proxy sends is counted as sent, and in the access line as what th
   expect(metrics.sum('larder_client_bytes_total', { ...repository, outcome: 'hit' })).toBeGreaterThanOrEqual(
     2 * size + 10,
   );
+});
+
+test('every header that a format gives its files is one that the page tells nginx to keep', async () => {
+  const page = await readFile(join(root, 'docs/proxies.md'), 'utf8');
+  const digests = ['md5', 'sha1', 'sha256', 'sha512'].map((algorithm) => `${algorithm}:00` as Digest);
+  for (const id of listFormats()) {
+    const format = await loadFormat(id);
+    const facts = { digests, size: 1, contentType: 'application/octet-stream' };
+    const given = { ...format.headers, ...format.artifactHeaders?.({ kind: 'artifact', path: 'x' }, facts) };
+    for (const header of Object.keys(given).filter((name) => name !== 'content-type')) {
+      const line = `add_header ${header} $upstream_http_${header.replaceAll('-', '_')};`;
+      expect(page.toLowerCase(), `${id}: ${header}`).toContain(line);
+    }
+  }
 });
 
 test('small answers come out of memory as ever', async () => {
