@@ -186,6 +186,18 @@ describe('the log', () => {
     await start({ level: 'silent' }).stop();
   });
 
+  it('names the request that met a limit, for whoever looks closely, and whoever was cut for being slow', async () => {
+    const limited = { by: 'address', kind: 'requests', org: 'acme', remote: '192.0.2.1', requestId: 'r-7' } as const;
+    const close = start({ level: 'debug' });
+    publish('limited', limited);
+    publish('client.slow', { kind: 'reader', remote: '192.0.2.2' });
+    await close.stop();
+    expect(await lines()).toMatchObject([
+      { level: 20, id: 'r-7', by: 'address', kind: 'requests', org: 'acme', remote: '192.0.2.1' },
+      { level: 30, kind: 'reader', remote: '192.0.2.2' },
+    ]);
+  });
+
   it('says what an operator should hear about, without credentials', async () => {
     const { stop } = start();
     const url = 'https://u:p@host/x?token=abc';
