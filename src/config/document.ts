@@ -9,7 +9,7 @@ import { wellKnown } from './well-known.ts';
 
 const introduction = `# Configuration
 
-<!-- Made by \`node src/config/document.ts\` from src/config/schema.ts. Change it there. -->
+<!-- Made by \`node src/config/document.ts\` from src/config/schema*.ts. Change it there. -->
 
 Larder reads one YAML file: the one given with \`--config FILE\`, else the one that the environment variable \`LARDER_CONFIG\` names, else
 \`config/default.yaml\` of the installation. \`larder check\` says what a file comes to, and everything that is wrong with it, without starting anything.
