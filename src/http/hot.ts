@@ -27,6 +27,8 @@ export interface HotAnswer {
   readonly keepWhile: (() => boolean) | undefined;
   /** Of one made for somebody who is known: whether somebody else who is would get the same, as long as `keepWhile` holds. */
   readonly isFor?: ((reader: Identity) => boolean) | undefined;
+  /** Headers beside the usual one in which clients of the format show who they are: whoever sends one is looked at. */
+  readonly shownIn: readonly string[];
   /** Told now and then that the answer is in use. */
   readonly touch: (() => void) | undefined;
 }
@@ -147,6 +149,11 @@ export class HotAnswers {
     this.#large.clear();
     this.#once.clear();
   }
+}
+
+/** Whether it has to be found out first who asks, whatever the usual header says. */
+export function isShownBeside({ shownIn }: HotAnswer, headers: Readonly<Record<string, unknown>>): boolean {
+  return shownIn.length > 0 && shownIn.some((name) => headers[name] !== undefined);
 }
 
 export function isUnmodified(answer: HotAnswer, ifNoneMatch: string | undefined): boolean {

@@ -10,8 +10,8 @@ import type { Base } from './base.ts';
 import { codingFor } from './coding.ts';
 import { traceOf } from './course.ts';
 import { factsOf, single } from './facts.ts';
-import { type HotAnswer, type HotAnswers, type HotQuestion, isUnmodified, publishHit } from './hot.ts';
-import type { Recognition } from './recognition.ts';
+import { type HotAnswer, type HotAnswers, type HotQuestion, isShownBeside, isUnmodified, publishHit } from './hot.ts';
+import { headersIn, type Recognition } from './recognition.ts';
 import { requestIdOf } from './request-id.ts';
 import { headersOf } from './respond.ts';
 
@@ -47,6 +47,7 @@ export async function keepIfHot(
     outcome: repeated.outcome,
     keepWhile: answer.keepWhile,
     ...(question.known ? { isFor: handled.isFor } : {}),
+    shownIn: headersIn(repository.format.auth.from),
     touch: answer.touch,
   });
   return ready;
@@ -123,7 +124,7 @@ export function answerHot(
     coding: codingFor(single(headers['accept-encoding'])),
   };
   const answer = hot.find(question, reader);
-  if (!answer) return false;
+  if (!answer || isShownBeside(answer, headers)) return false;
   const unmodified = isUnmodified(answer, headers['if-none-match']);
   if (!mayHave(answer, facts.remote, unmodified ? 0 : answer.body.byteLength, reader)) return false;
   const startedAt = performance.now();

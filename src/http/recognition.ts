@@ -11,9 +11,9 @@ const longestKept = 4096;
 /** Forms that mean the same whatever the format; some formats have more. */
 const general = /^(?:bearer|basic) /i;
 
-/** Whether a request has something in a place (`header:NAME`) where a format's clients show credentials beside the usual header. */
-export function isShownIn(headers: Readonly<Record<string, unknown>>, place: string): boolean {
-  return place.startsWith('header:') && headers[place.slice('header:'.length)] !== undefined;
+/** Headers beside the usual one in which a format's clients show credentials; of its places, those that are `header:NAME`. */
+export function headersIn(places: readonly string[]): string[] {
+  return places.filter((place) => place.startsWith('header:')).map((place) => place.slice('header:'.length));
 }
 
 interface Known {

@@ -26,7 +26,7 @@ import { answerMalformed } from './malformed.ts';
 import { Pieces } from './pieces.ts';
 import { answerProblem } from './problems.ts';
 import { onQuiet, watchReader } from './readers.ts';
-import { isShownIn, Recognition } from './recognition.ts';
+import { headersIn, Recognition } from './recognition.ts';
 import { type Addresses, recordedIn, resolve, withoutPrefix } from './resolve.ts';
 import { release, respond } from './respond.ts';
 import { createSecure } from './secure.ts';
@@ -379,7 +379,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
       coding,
     };
     // Found by this header and no other: where a format's clients may show something elsewhere as well, nobody knows by which.
-    if (question.known && !repository.format.auth.from.some((place) => isShownIn(ctx.req.headers, place))) {
+    if (question.known && headersIn(repository.format.auth.from).every((name) => ctx.req.headers[name] === undefined)) {
       recognition.remember(ctx.req.headers.authorization, identity, access.lasting(identity));
     }
     const answer = await keepIfHot(options.now, hot, repository, handled, question, ctx.method);

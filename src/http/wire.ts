@@ -11,7 +11,7 @@ import { publish } from '../core/events.ts';
 import type { Identity } from '../core/identity.ts';
 import { codingFor } from './coding.ts';
 import type { Connections } from './connections.ts';
-import { type HotAnswer, type HotAnswers, isUnmodified, keyOf, publishHit } from './hot.ts';
+import { type HotAnswer, type HotAnswers, isShownBeside, isUnmodified, keyOf, publishHit } from './hot.ts';
 import type { Limits } from './limits.ts';
 import type { Recognition } from './recognition.ts';
 import { newRequestId } from './request-id.ts';
@@ -196,7 +196,8 @@ export function createWire(options: WireOptions): net.Server {
     }
     const { key, remote } = head.question;
     const answer = hot.findKey(key, reader);
-    return answer && { answer, remote, reader };
+    if (!answer || isShownBeside(answer, head.headers)) return undefined;
+    return { answer, remote, reader };
   }
 
   function write(socket: Socket, head: Head, { answer, remote, reader }: Found, startedAt: number): void {

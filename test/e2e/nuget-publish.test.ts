@@ -48,6 +48,19 @@ async function beside(options: { readonly source?: Record<string, unknown> }) {
 /** Everything that was asked of it, in lower case. */
 const askedOf = (feed: NugetUpstream): string => feed.requests().join('\n').toLowerCase();
 
+it('What somebody may see who shows an API key is not what is remembered for strangers', async () => {
+  const access = [
+    { who: ['team:developers'], may: ['read', 'publish'] },
+    { who: ['everyone'], may: ['read'], names: ['Open.*'] },
+  ];
+  const server = await hosted({ access });
+  await pushAll(server, [{ id: 'Open.One', version: '1.0.0' }, core]);
+  const hits = async (headers: Record<string, string> = {}): Promise<unknown> =>
+    JSON.parse((await ask(`${server.url}/v3/search?q=`, { headers })).text()).totalHits;
+  const key = { 'x-nuget-apikey': await server.token('alice') };
+  expect([await hits(), await hits(), await hits(key), await hits(key), await hits()]).toEqual([1, 1, 2, 2, 1]);
+});
+
 describe('a push', () => {
   it('is restored elsewhere byte for byte, with its symbols beside it', async () => {
     const server = await hosted();

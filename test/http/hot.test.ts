@@ -15,6 +15,7 @@ function keep(hot: HotAnswers, url: string, bytes: number): void {
     route: 'file',
     outcome: 'hit',
     keepWhile: undefined,
+    shownIn: [],
     touch: undefined,
   });
 }

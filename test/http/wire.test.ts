@@ -52,6 +52,7 @@ async function start({ until = Number.POSITIVE_INFINITY, body = Buffer.from('hot
       route: 'tarball',
       outcome: 'hit',
       keepWhile: undefined,
+      shownIn: [],
       touch: undefined,
     },
   );
