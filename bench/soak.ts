@@ -47,6 +47,8 @@ async function main(): Promise<number> {
   if (values.work !== undefined) await rm(folder, { recursive: true, force: true });
   const minutes = number('minutes', 4);
   const machine = await describeMachine();
+  const enough = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => enough.abort());
   try {
     const outcome = await soak({
       minutes,
@@ -59,6 +61,7 @@ async function main(): Promise<number> {
       pinned: true,
       sampleMs: 10_000,
       idleMs: Math.min(60_000, minutes * 5000),
+      signal: enough.signal,
       say: (text) => process.stderr.write(`${text}\n`),
     });
     process.stdout.write(`${summaryOf(outcome)}\n`);

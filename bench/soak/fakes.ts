@@ -51,6 +51,8 @@ export interface Fake {
   rate: number;
   /** Whether something went wrong there within so many milliseconds. */
   troubled(withinMs: number): boolean;
+  /** The machine itself stood still, so that this upstream may have seemed to. */
+  stoodStill(): void;
   /** How often a path was asked for with GET and answered. */
   asked(path: string): number;
   /** Refuses connections for a while. */
@@ -67,7 +69,8 @@ export interface FakesOptions {
   readonly violation: (what: string) => void;
 }
 
-const longestStallMs = 15_000;
+/** Longer than Larder waits. */
+const longestStallMs = 20_000;
 
 function acceptsGzip(request: IncomingMessage): boolean {
   return /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
@@ -325,6 +328,9 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
     tally,
     rate: 0,
     troubled: (withinMs) => refusing || nowMs() - lastTrouble < withinMs,
+    stoodStill() {
+      lastTrouble = nowMs();
+    },
     asked: (path) => askedFor.get(path) ?? 0,
     async refuse(ms) {
       if (refusing) return;

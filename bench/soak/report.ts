@@ -19,6 +19,10 @@ export function summaryOf(outcome: Outcome): string {
     ['length', `${(outcome.seconds / 60).toFixed(1)} minutes, seed ${outcome.options.seed}`],
     ['requests', `${outcome.requests}, ${mb(outcome.clientBytes)} MB of bodies`],
     ['processor', `${(outcome.cpuShare * 100).toFixed(0)} % of one core`],
+    [
+      'machine stood still',
+      `${outcome.standstills} times for more than a second and a half, with other programs on it`,
+    ],
     ['steps', counts(outcome.steps)],
     ['statuses', counts(outcome.statuses)],
     ['faults of upstreams', counts(outcome.faults)],

@@ -51,6 +51,8 @@ export interface SoakOptions {
   /** How long the process is left alone at the end before its memory is looked at once more. */
   readonly idleMs: number;
   readonly say: (text: string) => void;
+  /** Ends the load early; what was seen until then is judged all the same. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Outcome {
@@ -72,6 +74,8 @@ export interface Outcome {
     readonly afterIdle: number;
   };
   readonly cpuShare: number;
+  /** How often the load generator itself was held up for seconds. */
+  readonly standstills: number;
   readonly requests: number;
   readonly clientBytes: number;
   readonly errors: readonly string[];
@@ -97,6 +101,9 @@ const phases: readonly Phase[] = [
 ];
 
 const mostStepsAtOnce = 120;
+/** How often to look whether the machine stands still, and from when on it does. */
+const beatMs = 250;
+const standstillMs = 1500;
 const longestQuietMs = 150_000;
 /**
  * SQLite does not close the second descriptor of a database file while the process has a lock on it, but keeps it for the next
@@ -213,7 +220,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       const until = nowMs() + ms;
       let owed = 0;
       let last = nowMs();
-      while (nowMs() < until) {
+      while (nowMs() < until && !options.signal?.aborted) {
         if (!larder.alive()) throw new Error(`Larder ended. ${(await readFile(larder.logPath, 'utf8')).slice(-3000)}`);
         owed = Math.min(20, owed + ((nowMs() - last) / 1000) * phase.rate * options.rate);
         last = nowMs();
@@ -245,6 +252,16 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       await chosen?.refuse(Math.min(8000, ms / 3));
     }
 
+    // Where other programs leave this one no time, its upstreams are late without wanting to be.
+    let stood = 0;
+    let beat = nowMs();
+    const heart = setInterval(() => {
+      const late = nowMs() - beat - beatMs;
+      beat = nowMs();
+      if (late < standstillMs) return;
+      stood += 1;
+      for (const fake of Object.values(fakes)) fake.stoodStill();
+    }, beatMs).unref();
     const totalMs = options.minutes * 60_000;
     const warmMs = Math.min(60_000, totalMs / 6);
     const cycleMs = Math.max(20_000, Math.min(300_000, (totalMs - warmMs) / 2));
@@ -273,7 +290,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       }
     })();
     const end = nowMs() + totalMs - warmMs;
-    while (nowMs() < end) {
+    while (nowMs() < end && !options.signal?.aborted) {
       for (const phase of phases) {
         const ms = Math.min(cycleMs * phase.share, end - nowMs());
         if (ms <= 0) break;
@@ -283,6 +300,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       }
     }
     looking = false;
+    clearInterval(heart);
     say('the load ends');
     await quiet();
     await look();
@@ -396,6 +414,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
         afterIdle: last?.rssBytes ?? 0,
       },
       cpuShare: first && last ? (last.cpuSeconds - first.cpuSeconds) / ((last.atMs - first.atMs) / 1000) : 0,
+      standstills: stood,
       requests: metrics.sum('larder_requests_total'),
       clientBytes: metrics.sum('larder_client_bytes_total'),
       errors: log.errors,

@@ -102,7 +102,7 @@ function configurationOf(options: SubjectOptions, port: number, nth: number): ob
         {
           url: upstreamUrl(fakes[format]),
           format,
-          timeoutMs: 5000,
+          timeoutMs: 12_000,
           connectTimeout: '2s',
           retries: 1,
           breaker: { failures: 10, window: '10s', open: '3s' },
