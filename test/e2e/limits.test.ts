@@ -5,8 +5,10 @@ import { Agent } from 'node:http';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
+import { gate, startFakeUpstream } from '../support/fake-upstream.ts';
 import { type HostedOptions, type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
 import { type Answer, type AskOptions, ask, type Headers } from '../support/http.ts';
+import { startLarder } from '../support/larder.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
 import { parseMetrics } from '../support/metrics.ts';
 import { eventually } from '../support/wait.ts';
@@ -357,6 +359,40 @@ describe('bandwidth', () => {
     expect(seconds).toBeGreaterThanOrEqual(8);
     expect((await scene.at('/up')).body.equals(file)).toBe(true);
   });
+});
+
+test('who is slowed in the middle of a download does not hold up others who wait for the same', async () => {
+  const clock = manualClock();
+  const upstream = await startFakeUpstream();
+  onTestFinished(() => upstream.close());
+  const larder = await startLarder(
+    { upstreamUrl: upstream.url, server: { ...proxied, drain: '50ms', limits: { perAddress: { download: '1MB' } } } },
+    { clock },
+  );
+  onTestFinished(() => larder.close());
+  const rest = gate();
+  const body = Buffer.alloc(900_000, 'larder');
+  upstream.at('/first', { body: Buffer.alloc(1_000_000) });
+  upstream.at('/joined', { body, hold: { at: 100_000, until: rest } });
+  const slow = { 'x-forwarded-for': '192.0.2.1' };
+  const quick = { 'x-forwarded-for': '192.0.2.2' };
+  expect((await larder.files('/first', slow)).body.byteLength).toBe(1_000_000);
+  let over = false;
+  const slowed = larder.files('/joined', slow).then((answer) => {
+    over = true;
+    return answer;
+  });
+  await rest.reached;
+  const other = larder.files('/joined', quick);
+  rest.open();
+  expect((await other).body.equals(body)).toBe(true);
+  expect(over).toBe(false);
+  await eventually('it is through', async () => {
+    await clock.advance(200);
+    return over;
+  });
+  expect((await slowed).body.equals(body)).toBe(true);
+  expect(upstream.count('/joined')).toBe(1);
 });
 
 test('new limits take effect with the next request, and cut no transfer', async () => {
