@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { connect, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
@@ -210,14 +212,14 @@ describe('a certificate', () => {
       await writeFile(files.key, key);
     };
     await write(first);
-    const { larder } = await scene({ server: { tls: files } });
+    const { larder, upstream } = await scene({ server: { tls: files } });
     const shown = async (): Promise<{ readonly socket: TLSSocket; readonly fingerprint: string }> => {
       const socket = connect({ port: larder.port, host: '127.0.0.1', rejectUnauthorized: false });
       onTestFinished(() => void socket.destroy());
       await once(socket, 'secureConnect');
       return { socket, fingerprint: socket.getPeerCertificate().fingerprint256 };
     };
-    return { larder, first, second, files, write, shown };
+    return { larder, upstream, first, second, files, write, shown };
   }
 
   it('that was renewed is shown to new connections; old ones go on', async () => {
@@ -233,6 +235,27 @@ describe('a certificate', () => {
     const asked = (ca: string): Promise<Answer> => ask(`https://localhost:${larder.port}/healthz`, { ca });
     expect((await asked(second.cert)).status).toBe(200);
     await expect(asked(first.cert)).rejects.toThrow();
+  });
+
+  it('that was renewed cuts no transfer over HTTP/2, and new connections speak it, too', async () => {
+    const { larder, upstream, first, second, write } = await secure();
+    const bytes = synthetic(3_000_000, 3);
+    const until = gate();
+    upstream.at('/held.bin', { body: bytes, hold: { at: 1_000_000, until } });
+    const opened = (ca: string) => {
+      const session = connectHttp2(`https://localhost:${larder.port}`, { ca });
+      onTestFinished(() => session.destroy());
+      return session.request({ ':path': '/public/files/held.bin' });
+    };
+    const early = opened(first.cert);
+    await once(early, 'response');
+    await until.reached;
+    await write(second);
+    await larder.reload(() => {});
+    const late = opened(second.cert);
+    await once(late, 'response');
+    until.open();
+    for (const body of await Promise.all([buffer(early), buffer(late)])) expect(sha256Of(body)).toBe(sha256Of(bytes));
   });
 
   it("whose key is another one's is a mistake, and the one before stays", async () => {
