@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Events, subscribe } from '../../src/core/events.ts';
 import { collect, synthetic } from '../support/bytes.ts';
-import { gate } from '../support/fake-upstream.ts';
+import { gate, startFakeUpstream } from '../support/fake-upstream.ts';
 import { type HostedOptions, type HostedServer, startHosted } from '../support/hosted-server.ts';
 import { ask, raw } from '../support/http.ts';
 import { manualClock } from '../support/manual-clock.ts';
@@ -238,6 +238,38 @@ describe('connections', () => {
     expect((await Promise.all(busy)).map((answer) => answer.text())).toEqual(['a', 'b']);
     const { sum } = await larder.metrics();
     expect(sum('larder_limited_total', { by: 'address', kind: 'connections' })).toBe(1);
+  });
+
+  test('that are at work over HTTP/2 keep their place, too, and lose it when they are idle', async () => {
+    const upstream = await startFakeUpstream();
+    onTestFinished(() => upstream.close());
+    const held = gate();
+    upstream.at('/a', { body: 'a', holdHeaders: held });
+    const { server } = await hosted(
+      { connections: 1 },
+      {
+        tls: true,
+        sources: [{ remote: 'one' }],
+        upstreams: { one: { url: upstream.url } },
+        access: [{ who: ['everyone'], may: ['read'] }],
+      },
+    );
+    const ca = await readFile(server.caFile, 'utf8');
+    const session = connectHttp2(server.root, { ca });
+    onTestFinished(() => session.destroy());
+    const busy = session.request({ ':path': '/acme/packages/a' });
+    await held.reached;
+    await expect(ask(`${server.root}/healthz`, { ca })).rejects.toThrow();
+    held.open();
+    const status = await new Promise((done) => busy.on('response', (headers) => done(headers[':status'])));
+    expect(status).toBe(200);
+    busy.resume();
+    await new Promise((done) => busy.once('close', done));
+    const next = await eventually('a newcomer has its place', () =>
+      ask(`${server.root}/healthz`, { ca }).catch(() => undefined),
+    );
+    expect(next.status).toBe(200);
+    await eventually('the first is closed', () => session.destroyed);
   });
 
   test('of one address leave room for others, except of a trusted proxy', async () => {
