@@ -359,6 +359,14 @@ describe.skipIf(absent).each(senders)('$name sends files that', ({ name, start, 
     expect(given).toBe(1);
   });
 
+  test('are named over connections that stay open', async () => {
+    const before = relay.connections;
+    const { given } = await handed(async () => {
+      for (let i = 0; i < 10; i++) await get(`${proxy.origin}/public/files${kept}`, { range: 'bytes=0-9' });
+    });
+    expect([given, relay.connections - before < 3]).toEqual([10, true]);
+  });
+
   test('were published here, for those who may read them, with the headers of their kind', async () => {
     const blob = `/v2/acme/images/app/blobs/${digest}`;
     const jar = '/acme/maven/org/example/tool/1.0/tool-1.0.jar';

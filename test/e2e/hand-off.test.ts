@@ -93,6 +93,12 @@ describe('the bytes come from Larder', () => {
     expect((await larder.files(path, offer)).body.length).toBe(size);
   });
 
+  test('when they are to be slowed', async () => {
+    const { larder } = await stored({ server: { ...server, limits: { perAddress: { download: '500MB' } } } });
+    const answer = await larder.files(path, offer);
+    expect([answer.headers['x-accel-redirect'], sha256Of(answer.body)]).toEqual([undefined, hex]);
+  });
+
   test('when there is less than the least', async () => {
     const { larder } = await stored({ server: { ...server, handOff: { from: size + 1 } } });
     expect((await larder.files(path, offer)).body.length).toBe(size);
