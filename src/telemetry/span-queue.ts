@@ -30,8 +30,8 @@ const usually = { queue: 4096, delayMs: 2000, timeoutMs: 5000 };
 
 export function openSpanQueue(collector: Collector): SpanQueue {
   const { url, headers, queue, delayMs, timeoutMs } = { ...usually, ...collector };
-  const { Agent } = url.startsWith('https:') ? https : http;
-  const agent = new Agent({ keepAlive: true });
+  let isClosed = false;
+  const agent = openAgent(url, () => isClosed);
   const exporter = new OTLPTraceExporter({
     url,
     headers: { ...headers },
@@ -90,9 +90,31 @@ export function openSpanQueue(collector: Collector): SpanQueue {
       );
       await Promise.race([batches.shutdown().catch(() => {}), tooLate]);
       late.abort();
+      isClosed = true;
       drop(waiting + sending);
       waiting = 0;
       agent.destroy();
     },
   };
+}
+
+/**
+ * The library tries again for seconds when a connection fails with one of the usual codes, and its timer holds up the end of the
+ * process. What could not be sent is worth less than that: such an error is given a code that means nothing to it.
+ */
+function openAgent(url: string, isClosed: () => boolean): http.Agent {
+  const agent = new (url.startsWith('https:') ? https : http).Agent({ keepAlive: true });
+  const connect = agent.createConnection.bind(agent);
+  agent.createConnection = (options, done) => {
+    if (isClosed()) {
+      done?.(new Error('The server is ending.'), undefined as never);
+      return undefined;
+    }
+    const socket = connect(options, done);
+    socket?.prependListener('error', (error: NodeJS.ErrnoException) => {
+      error.code = `COLLECTOR_${error.code}`;
+    });
+    return socket;
+  };
+  return agent;
 }

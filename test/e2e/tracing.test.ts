@@ -263,6 +263,7 @@ test("another address than the upstream's own is told of no trace", async () => 
 test.each([
   ['is away', 'http://127.0.0.1:9', 200],
   ['refuses', undefined, 400],
+  ['never answers', undefined, undefined],
 ])('a collector that %s costs no request anything; what is lost is counted', async (_, away, status) => {
   const { registry, larder, collector } = await traced(away === undefined ? {} : { endpoint: away }, {
     server: { drain: '200ms' },
