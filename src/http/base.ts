@@ -144,8 +144,8 @@ function atHop(items: readonly string[], hops: number): string | undefined {
  * Returns the function that tells base and client of a request. It throws a `bad_request` problem when the host is
  * missing or malformed and the configuration names no public URL.
  *
- * X-Forwarded-* is read before `Forwarded`, which is only read when no X-Forwarded-Host or -Proto is there: most
- * proxies set the former and pass the latter on as the client sent it.
+ * X-Forwarded-* is read before `Forwarded`, which is only read when no X-Forwarded-Host or -Proto is there, and for the client's
+ * address when there is no X-Forwarded-For either: most proxies set the former and pass the latter on as the client sent it.
  */
 export function createBase({ publicUrl, trustedProxies }: BaseOptions): (facts: RequestFacts) => Base {
   const isTrusted = createTrust(trustedProxies);
@@ -171,6 +171,7 @@ export function createBase({ publicUrl, trustedProxies }: BaseOptions): (facts: 
     const protos = listed(headers['x-forwarded-proto']);
     const prefixes = listed(headers['x-forwarded-prefix']);
     const standard = single(headers.forwarded);
+    const addresses = listed(headers['x-forwarded-for']);
     if (hosts.length === 0 && protos.length === 0 && standard !== undefined) {
       if (standard.length > maxForwardedLength) refuse('The Forwarded header is too long.');
       const elements = forwardedElements(standard);
@@ -178,13 +179,15 @@ export function createBase({ publicUrl, trustedProxies }: BaseOptions): (facts: 
         nearest,
         elements.map((element) => element.for ?? ''),
       );
+      // A proxy that says nothing but the address says it in the one, and passes the other on as the client wrote it.
+      const told = addresses.length > 0 ? walk(nearest, addresses).remote : remote;
       // Inner proxies may leave out what an outer one has said already.
       const seen = elements.slice(Math.max(0, elements.length - hops));
       const proto = seen.find((element) => element.proto !== undefined)?.proto;
       const host = seen.find((element) => element.host !== undefined)?.host;
-      return { proto, host, prefix: atHop(prefixes, hops), remote };
+      return { proto, host, prefix: atHop(prefixes, hops), remote: told };
     }
-    const { remote, hops } = walk(nearest, listed(headers['x-forwarded-for']));
+    const { remote, hops } = walk(nearest, addresses);
     return {
       proto: atHop(protos, hops),
       host: atHop(hosts, hops),

@@ -252,6 +252,11 @@ describe('the client', () => {
     ['the last one known, before garbage', { 'x-forwarded-for': 'unknown, 192.0.2.8' }, '192.0.2.8'],
     ['of the standard header', { forwarded: 'for="[2001:db8::9]:4711"' }, '2001:db8::9'],
     ['the proxy, when the standard header hides it', { forwarded: 'for=_hidden' }, '192.0.2.1'],
+    [
+      'what the proxy saw, not what the client says in a header that the proxy passes on',
+      { 'x-forwarded-for': '203.0.113.9', forwarded: 'for=10.0.0.1' },
+      '203.0.113.9',
+    ],
   ])('is %s', (_name, headers, remote) => {
     expect(ask({ trustedProxies }, { host: 'x', ...headers }).remote).toBe(remote);
   });

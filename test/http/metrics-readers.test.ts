@@ -56,6 +56,7 @@ describe('metrics through a proxy', () => {
     expect(asked('127.0.0.1', outside, known)).toBe('forbidden');
     expect(asked('127.0.0.1', inside, known)).toBe(200);
     expect(asked('127.0.0.1', { forwarded: 'for=203.0.113.9' }, known)).toBe('forbidden');
+    expect(asked('127.0.0.1', { ...outside, forwarded: 'for=10.1.2.3' }, known)).toBe('forbidden');
     expect(asked('127.0.0.1', { 'x-forwarded-for': '127.0.0.1, 203.0.113.9' }, known)).toBe('forbidden');
   });
 
