@@ -236,9 +236,11 @@ function openUpstream(settings: UpstreamSettings, shared: Shared): Upstream {
         trouble = outcome;
       } else {
         const verdict = verdictOn(name, outcome, clock());
-        const pauseMs = outcome.status === 429 && verdict.kind === 'trouble' ? verdict.waitMs : undefined;
-        const forAllMs = throttling.heard(throttleKey(url), pauseMs);
-        if (forAllMs !== undefined) pauses.set(throttleKey(url), forAllMs);
+        if (verdict.kind !== 'trouble') throttling.answered(throttleKey(url));
+        else if (outcome.status === 429) {
+          const forAllMs = throttling.refused(throttleKey(url), verdict.waitMs);
+          if (forAllMs !== undefined) pauses.set(throttleKey(url), forAllMs);
+        }
         if (verdict.kind === 'answer') return outcome;
         outcome.discard();
         if (outcome.status === 401 && withCredentials && login.mayAskAgain(outcome)) continue;

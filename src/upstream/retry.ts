@@ -31,25 +31,26 @@ const maxCounted = 1000;
 
 /** Tells when "too many requests" (429) is said to everything that is asked, and no longer to one thing. */
 export interface Throttling {
-  /** `pauseMs` is what upstream said with a 429; `undefined` for any other answer. Returns for how long nothing is to be asked, if so. */
-  heard(key: string, pauseMs: number | undefined): number | undefined;
+  /** With a 429, which said to wait for so long. Returns for how long nothing is to be asked, if so. */
+  refused(key: string, pauseMs: number): number | undefined;
+  /** With anything that tells of what was asked for; a challenge or an outage does not. */
+  answered(key: string): void;
 }
 
 export function createThrottling(): Throttling {
   const refusals = new Map<string, number>();
   return {
-    heard(key, pauseMs) {
-      // Nearly always there is nothing to forget.
-      if (pauseMs === undefined) {
-        if (refusals.size > 0) refusals.delete(key);
-        return undefined;
-      }
+    refused(key, pauseMs) {
       const inARow = (refusals.get(key) ?? 0) + 1;
       refusals.delete(key);
       refusals.set(key, inARow);
       const [oldest] = refusals.keys();
       if (refusals.size > maxCounted && oldest !== undefined) refusals.delete(oldest);
       return inARow < enoughRefusals || pauseMs === 0 ? undefined : Math.min(pauseMs, longestForAllMs);
+    },
+    answered(key) {
+      // Nearly always there is nothing to forget.
+      if (refusals.size > 0) refusals.delete(key);
     },
   };
 }

@@ -294,6 +294,14 @@ describe('an upstream that is asked too much', () => {
     expect(server.count()).toBe(12);
   });
 
+  it.each([401, 500])('is left alone although it says %i in between', async (status) => {
+    const { server, ask } = await setUp('60');
+    server.at('/other', { status });
+    for (const path of ['/a', '/other', '/b', '/other', '/c']) await problemOf(ask(path));
+    await problemOf(ask('/well'));
+    expect(server.count('/well')).toBe(0);
+  });
+
   it('is asked on with other credentials', async () => {
     const { server, upstreams, ask } = await setUp('60');
     for (const path of ['/a', '/b', '/c']) await problemOf(ask(path));
