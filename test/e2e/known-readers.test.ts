@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { subscribe } from '../../src/core/events.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { type HostedServer, startHosted } from '../support/hosted-server.ts';
+import { type Issuer, startIssuer } from '../support/issuer.ts';
 import { eventually } from '../support/wait.ts';
 
 let upstream: Server;
 let server: HostedServer;
+let issuer: Issuer;
 let asked = 0;
 let clock = Date.now();
 
@@ -20,6 +22,7 @@ beforeAll(async () => {
   });
   await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done));
   const { port } = upstream.address() as AddressInfo;
+  issuer = await startIssuer();
   server = await startHosted({
     format: 'generic',
     now: () => clock,
@@ -32,13 +35,16 @@ beforeAll(async () => {
       { who: ['team:developers'], may: ['read', 'publish', 'delete'] },
       { who: ['team:readers'], may: ['read'] },
       { who: ['everyone'], may: ['read'], repositories: ['open'] },
+      { who: ['ci:ci:repo:acme/*'], may: ['read'], repositories: ['mirror'], claims: { ref: 'refs/heads/main' } },
     ],
     org: { users: { alice: {}, adam: {}, rita: {}, nobody: {}, bob: { password: 'bobs password' } } },
+    more: { issuers: { ci: { url: issuer.url, audience: 'larder' } } },
   });
 });
 afterAll(async () => {
   await server.close();
   upstream.close();
+  await issuer.close();
 });
 
 const bearer = (token: string): string => `Bearer ${token}`;
@@ -186,6 +192,43 @@ describe('an answer for somebody who is known', () => {
     expect(await get('/acme/mirror/d', olga)).toMatchObject({ isHot: true });
     await administration.removeRule('acme', rule.id ?? '', by);
     expect(await get('/acme/mirror/d', olga)).toMatchObject({ status: 404 });
+  });
+
+  it('is given for a short-lived token as long as the one that it was given for counts', async () => {
+    const { administration } = server.larder.access;
+    const parent = await administration.createToken('acme', { user: 'alice' }, { by: 'system' });
+    const answer = await fetch(`${server.root}/token`, { headers: { authorization: basic(parent.token) } });
+    const sealed = bearer(((await answer.json()) as { token: string }).token);
+    await warm('/acme/mirror/g', sealed);
+    expect(await get('/acme/mirror/g', sealed)).toMatchObject({ status: 200, isHot: true });
+    await administration.revokeToken('acme', parent.facts.id, { by: 'system' });
+    expect(await get('/acme/mirror/g', sealed)).toMatchObject({ status: 401 });
+  });
+
+  it('is given to the jobs that a rule means, until their token ends or the rule does not mean them any more', async () => {
+    const exchange = async (ref: string) => {
+      const token = await issuer.token({ sub: 'repo:acme/shop:ref', aud: 'larder', ref });
+      const body = JSON.stringify({ token });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${server.root}/api/v1/oidc/exchange`, { method: 'POST', headers, body });
+      return bearer(((await answer.json()) as { token?: string }).token ?? '');
+    };
+    const main = await exchange('refs/heads/main');
+    await warm('/acme/mirror/h', main);
+    expect(await get('/acme/mirror/h', main)).toMatchObject({ status: 200, isHot: true });
+    const rule = await server.larder.access.administration.addRule(
+      'acme',
+      { who: ['ci:ci:repo:acme/*'], may: ['read'], repositories: ['open'], claims: { ref: 'refs/heads/other' } },
+      { by: 'system' },
+    );
+    const other = await exchange('refs/heads/other');
+    await warm('/acme/open/h', other);
+    await warm('/acme/mirror/h', main);
+    expect((await get('/acme/mirror/h', other)).status).toBe(404);
+    await server.larder.access.administration.removeRule('acme', rule.id ?? '', { by: 'system' });
+    expect((await get('/acme/mirror/h', other)).status).toBe(404);
+    clock += 16 * 60_000;
+    expect(await get('/acme/mirror/h', main)).toMatchObject({ status: 401 });
   });
 
   it('is the newest of what is published', async () => {
