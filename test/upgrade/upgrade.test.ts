@@ -19,6 +19,10 @@ describe.each(fixtures)('the data in %s', (fixture) => {
     const scene = await opened(fixture);
     await serving(scene, async (asking) => {
       expect(await differences(scene.left, asking)).toEqual([]);
+      // A password, of whom it is.
+      const basic = Buffer.from('paula:correct horse battery').toString('base64');
+      const signedIn = await asking(undefined, '/api/v1/whoami', { headers: { authorization: `Basic ${basic}` } });
+      expect(signedIn.json()).toMatchObject({ name: 'paula', org: 'acme' });
       // Nobody can be asked for what made room for other things.
       expect(scene.left.evicted.length).toBeGreaterThan(0);
       for (const path of scene.left.evicted)
