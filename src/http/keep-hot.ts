@@ -31,7 +31,8 @@ export async function keepIfHot(
   if (bytes === undefined || !hot.wants(question, bytes)) return answer;
   const ready = await inMemory(answer);
   if (ready.body.kind !== 'bytes') return ready;
-  const repeated: Answer = { ...ready, outcome: answer.outcome === 'offline' ? 'offline' : 'hit' };
+  const { outcome } = answer;
+  const repeated: Answer = { ...ready, outcome: outcome === 'offline' || outcome === 'hosted' ? outcome : 'hit' };
   const headers = headersOf(repeated, now());
   delete headers.age;
   if (ready.body.ranges) headers['accept-ranges'] = 'bytes';
