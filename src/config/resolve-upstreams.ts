@@ -8,7 +8,7 @@ import { upstreamSchema } from './schema-upstream.ts';
 import type { ServerConfig, UpstreamConfig } from './settings.ts';
 import { type Environment, readText } from './source.ts';
 import { hint } from './suggest.ts';
-import { npmRegistry, wellKnown } from './well-known.ts';
+import { isWellKnown, npmRegistry, wellKnown } from './well-known.ts';
 
 type UpstreamFile = ConfigFile['upstreams'][string];
 
@@ -115,7 +115,7 @@ async function finishUpstream(
     ...shortNamesOf(settings.shortNames ?? known?.shortNames),
     realms,
     // Public registries are told nothing of who asks here, unless the configuration says so.
-    traceContext: settings.traceContext ?? (from === 'well known' ? 'nothing' : 'traceparent'),
+    traceContext: settings.traceContext ?? (isWellKnown(url) ? 'nothing' : 'traceparent'),
     breaker: {
       failures: breaker.failures,
       windowMs: breaker.window,

@@ -61,6 +61,11 @@ export interface Address {
   readonly note?: string;
 }
 
+/** Whether it is a public registry of the list, under whatever name it is used. */
+export function isWellKnown({ origin }: URL): boolean {
+  return Object.values(wellKnown).some(({ url }) => new URL(url).origin === origin);
+}
+
 /**
  * Where the npm registry is. A user whose npm is set to a mirror has a reason for it, and `npm start` passes that
  * setting on; but once the user's npm is pointed at Larder, Larder must not ask itself.

@@ -60,7 +60,7 @@ describe('traces', () => {
     await expect(load(file)).rejects.toThrow(message);
   });
 
-  it('are told of at addresses that the file names, not at well-known ones, unless it says so', async () => {
+  it('are told of at addresses that the file names, not at well-known ones, whoever names them, unless it says so', async () => {
     const { upstreams } = await load({
       upstreams: {
         own: { url: 'https://own.example.com' },
@@ -68,6 +68,7 @@ describe('traces', () => {
         'maven-central': {},
         pypi: { traceContext: 'all' },
         quiet: { url: 'https://quiet.example.com', traceContext: 'nothing' },
+        hub: { url: 'https://registry-1.docker.io', format: 'oci' },
       },
     });
     const told = Object.entries(upstreams).map(([name, { traceContext }]) => [name, traceContext]);
@@ -77,6 +78,7 @@ describe('traces', () => {
       'maven-central': 'nothing',
       pypi: 'all',
       quiet: 'nothing',
+      hub: 'nothing',
     });
   });
 });
