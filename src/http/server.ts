@@ -6,7 +6,7 @@ import type Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import { publish } from '../core/events.ts';
 import type { Identity } from '../core/identity.ts';
-import { toProblem } from '../core/problem.ts';
+import { type Problem, toProblem } from '../core/problem.ts';
 import { type HandleContext, handle } from '../pipeline/handle.ts';
 import { createBase, createTrust } from './base.ts';
 import { readBody, streamBody } from './body.ts';
@@ -21,7 +21,8 @@ import { type HotAnswer, HotAnswers, type HotQuestion } from './hot.ts';
 import { answerHot, keepIfHot } from './keep-hot.ts';
 import { type LimitSettings, Limits, noOrg, type Visit } from './limits.ts';
 import type { ClientLimits } from './limits-account.ts';
-import type { Clock } from './limits-pacer.ts';
+import { type Clock, clock } from './limits-pacer.ts';
+import { Refusals } from './limits-refusals.ts';
 import { answerMalformed } from './malformed.ts';
 import { Pieces } from './pieces.ts';
 import { answerProblem } from './problems.ts';
@@ -231,11 +232,22 @@ interface AppParts {
   readonly limits: () => ServerLimits;
 }
 
+/** Without a word. */
+function cut(ctx: Context, course: Course, { status }: Problem): void {
+  course.outcome = 'refused';
+  ctx.respond = false;
+  ctx.res.statusCode = status;
+  // An answer whose turn has not come yet has no connection that it could end.
+  if (ctx.req.httpVersionMajor === 1) ctx.req.socket.destroy();
+  else ctx.res.destroy();
+}
+
 /** Asked by whoever runs the machine, who is to know how it is in a crowd, too. */
 const neverRefused = new Set(['/healthz', '/readyz']);
 
 function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, accounts, limits }: AppParts) {
   const running = new Running();
+  const refusals = new Refusals(options.clock ?? clock);
   const handOff = options.handOff && new HandOff(options.handOff, createTrust(options.trustedProxies));
   const pieces = new Pieces(options.hotMemoryBytes);
   const app = Object.assign(new Koa(), { running, handOff });
@@ -262,6 +274,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
     } catch {
       // Its address is told by its connection; what else is wrong with it others say.
     }
+    (ctx.state.course as Course).remote = remote;
     enter(ctx, noOrg, remote);
   }
 
@@ -289,7 +302,10 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
       if (ctx.respond !== false && ctx.status === 404 && ctx.body === undefined) throw noSuchAddress(ctx.path);
     } catch (error) {
       course.error = error;
-      answerProblem(ctx, course, toProblem(error));
+      const problem = toProblem(error);
+      const turn = problem.code === 'too_many_requests' ? refusals.turn(course.remote) : true;
+      if (turn === true || (await turn)) answerProblem(ctx, course, problem);
+      else cut(ctx, course, problem);
     }
     if (ctx.respond !== false) ctx.set('x-request-id', course.id);
   };

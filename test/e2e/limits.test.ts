@@ -3,6 +3,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { gate, startFakeUpstream } from '../support/fake-upstream.ts';
@@ -149,6 +150,41 @@ test('health checks are never refused; other pages of the server count apart fro
   expect((await ask(`${server.root}/acme/packages/file`, { headers: { host: 'not a host' } })).status).toBe(429);
   expect((await below('/healthz')()).status).toBe(200);
   expect((await at('/file')).status).toBe(404);
+});
+
+describe('who is refused and asks again at once', () => {
+  const once = { server: { limits: { perAddress: { requests: '1/h', burst: 1 } }, drain: '50ms' } };
+
+  test('hears it at a pace', async () => {
+    const { at, clock } = await started(once);
+    await at('/file');
+    let said = 0;
+    const all = Promise.all(
+      Array.from({ length: 120 }, async () => {
+        const { status } = await at('/file');
+        said++;
+        return status;
+      }),
+    );
+    await eventually('the first hundred are said', () => said >= 100);
+    expect(said).toBe(100);
+    await clock.advance(1000);
+    expect(new Set(await all)).toEqual(new Set([429]));
+  });
+
+  test('is cut when there would be too much to wait for', async () => {
+    const { server, at } = await started(once);
+    await at('/file');
+    const { port } = new URL(server.root);
+    const socket = connect(Number(port), '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => {});
+    socket.resume();
+    const closed = new Promise((done) => socket.once('close', done));
+    socket.write('GET /acme/packages/file HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1500));
+    await closed;
+    expect((await ask(`${server.root}/healthz`)).status).toBe(200);
+  });
 });
 
 describe('a noisy org', () => {
