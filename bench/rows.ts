@@ -293,7 +293,7 @@ export const rows: readonly Row[] = [
   ...overConnections(
     {
       kind: 'warm',
-      contest: againstNginx('warm-file-200m', 'Warm file, 200 MB', 'MB/s', 0.6),
+      contest: againstNginx('warm-file-200m', 'Warm file, 200 MB', 'MB/s', 1),
       place: 'files',
       path: '/200m',
       reader: 'fast',
