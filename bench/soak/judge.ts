@@ -206,12 +206,16 @@ export function judgeUpstreams(metrics: Metrics, fakes: Readonly<Record<FormatId
   });
 }
 
-export function judgeRest(metrics: Metrics): Check[] {
+/** A few faults may all hit what nobody was still waiting for. */
+const manyFaults = 20;
+
+export function judgeRest(metrics: Metrics, faults: Readonly<Record<string, number>>): Check[] {
   const none = (name: string, metric: string): Check => exactly(name, metrics.sum(metric), 0);
   const some = (name: string, metric: string): Check => {
     const said = metrics.sum(metric);
     return { name, said: `${said}`, counted: 'more than none', ok: said > 0 };
   };
+  const often = (fault: string): boolean => (faults[fault] ?? 0) >= manyFaults;
   return [
     none('downloads in flight', 'larder_downloads_in_flight'),
     none('readers of downloads', 'larder_download_readers'),
@@ -221,8 +225,8 @@ export function judgeRest(metrics: Metrics): Check[] {
     none('failures in the background', 'larder_faults_total'),
     some('evictions', 'larder_store_evictions_total'),
     some('downloads joined', 'larder_download_joined_total'),
-    some('downloads that proved wrong', 'larder_download_mismatches_total'),
-    some('downloads resumed', 'larder_download_resumes_total'),
+    ...(often('wrong byte') ? [some('downloads that proved wrong', 'larder_download_mismatches_total')] : []),
+    ...(often('cut') ? [some('downloads resumed', 'larder_download_resumes_total')] : []),
   ];
 }
 

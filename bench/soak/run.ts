@@ -105,11 +105,18 @@ const mostStepsAtOnce = 120;
 const beatMs = 250;
 const standstillMs = 1500;
 const longestQuietMs = 150_000;
+/** Files of blobs that are kept open for the next reader (src/store/handles.ts). */
+const idleBlobs = 128;
+
 /**
- * SQLite does not close the second descriptor of a database file while the process has a lock on it, but keeps it for the next
- * connection (its page on how to corrupt a file, 2.2): one, however many checkpoints there were.
+ * How many descriptors of a kind there may be afterwards. SQLite does not close the second descriptor of a database file while
+ * the process has a lock on it, but keeps it for the next connection (its page on how to corrupt a file, 2.2): one, however
+ * many checkpoints there were.
  */
-const spare: Readonly<Record<string, number>> = { index: 1 };
+function mayBeOpen(kind: string, before: Readonly<Record<string, number>>): number {
+  const then = before[kind] ?? 0;
+  return kind === 'blobs' ? Math.max(then, idleBlobs) : kind === 'index' ? then + 1 : then;
+}
 /** What a server has that nobody is connected to. */
 const listeningSockets = 1;
 
@@ -269,9 +276,10 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
     const [calm] = phases;
     if (calm) await load(calm, warmMs);
     await quiet();
+    say(`warm at ${(nowMs() / 1000).toFixed(0)} s`);
     client.close();
     const before = await settled(larder, undefined);
-    say(`after warm-up: ${JSON.stringify(before)}`);
+    say(`after warm-up, at ${(nowMs() / 1000).toFixed(0)} s: ${JSON.stringify(before)}`);
 
     let looking = true;
     const looks = (async () => {
@@ -301,13 +309,15 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
     }
     looking = false;
     clearInterval(heart);
-    say('the load ends');
+    say(`the load ends at ${(nowMs() / 1000).toFixed(0)} s`);
     await quiet();
+    say(`every step has ended at ${(nowMs() / 1000).toFixed(0)} s`);
     await look();
     client.close();
     await looks;
     const after = await settled(larder, before);
-    const leftOver = Object.entries(after).filter(([kind, count]) => count > (before[kind] ?? 0) + (spare[kind] ?? 0));
+    say(`connections are closed at ${(nowMs() / 1000).toFixed(0)} s`);
+    const leftOver = Object.entries(after).filter(([kind, count]) => count > mayBeOpen(kind, before));
     const openFiles = (await openFilesOf(larder.pid, larder.dataFolder))
       .filter(([kind]) => leftOver.some(([one]) => one === kind))
       .map(([, target]) => target);
@@ -331,6 +341,12 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
     const half = loaded.slice(Math.floor(loaded.length / 2));
     const points = (of: (one: Sample) => number): (readonly [number, number])[] =>
       half.map((one) => [one.atMs / 3_600_000, of(one)] as const);
+    const faults: Record<string, number> = {};
+    for (const { tally } of Object.values(fakes)) {
+      for (const [fault, count] of Object.entries(tally.faults)) faults[fault] = (faults[fault] ?? 0) + count;
+      if (tally.refusals > 0)
+        faults['connections refused for a while'] = (faults['connections refused for a while'] ?? 0) + tally.refusals;
+    }
     const checks: Check[] = [
       {
         name: 'answers that were wrong',
@@ -365,7 +381,7 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
       ...judgeBytes(metrics, ledger),
       ...judgeFailures(metrics, ledger),
       ...judgeUpstreams(metrics, fakes),
-      ...judgeRest(metrics),
+      ...judgeRest(metrics, faults),
       ...judgeLimits(metrics, ledger),
       {
         name: 'spans of traces that arrived',
@@ -388,12 +404,6 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
         reason: 'entries count, too',
       },
     ];
-    const faults: Record<string, number> = {};
-    for (const { tally } of Object.values(fakes)) {
-      for (const [fault, count] of Object.entries(tally.faults)) faults[fault] = (faults[fault] ?? 0) + count;
-      if (tally.refusals > 0)
-        faults['connections refused for a while'] = (faults['connections refused for a while'] ?? 0) + tally.refusals;
-    }
     const [first, last] = [samples[0], samples.at(-1)];
     return {
       options: { minutes: options.minutes, seed, rate: options.rate, maxSizeBytes: options.maxSizeBytes },
@@ -450,7 +460,7 @@ async function settled(
   for (;;) {
     const now = await descriptorsOf(larder.pid, larder.dataFolder);
     const isDown = before
-      ? Object.entries(now).every(([kind, count]) => count <= (before[kind] ?? 0) + (spare[kind] ?? 0))
+      ? Object.entries(now).every(([kind, count]) => count <= mayBeOpen(kind, before))
       : (now.socket ?? 0) <= listeningSockets;
     if (isDown || Date.now() > deadline) return now;
     await delay(500);
