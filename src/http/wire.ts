@@ -117,9 +117,9 @@ export function withoutTrace(text: string): { readonly text: string; readonly tr
   return isFine && plain.length < text.length ? { text: plain, trace } : undefined;
 }
 
-/** Clients repeat themselves to the byte; so many different heads up to this length are remembered. */
+/** Clients repeat themselves to the byte; so many different heads up to this length are remembered. The token of a CI job has 1.5 KB. */
 const headsKept = 4096;
-const longestKept = 1024;
+const longestKept = 3072;
 /** Bytes waiting for a slow reader above which nothing more is read from it. */
 const waitingBytes = 1024 * 1024;
 
