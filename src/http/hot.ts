@@ -47,6 +47,8 @@ const largestSmallBytes = 512 * 1024;
 /** Of the memory, for all larger ones, and for a single one: anything above is served from the file. */
 const shareOfLarge = 1 / 4;
 const shareOfOne = 1 / 32;
+/** Shorter ones are copied, or are gone with one write. */
+const shortestLent = 64 * 1024;
 /** Large ones that were asked for once. */
 const mostOnce = 1000;
 const touchEveryMs = 60_000;
@@ -55,6 +57,10 @@ export class HotAnswers {
   readonly #answers: LRUCache<string, HotAnswer>;
   readonly #large: LRUCache<string, HotAnswer>;
   readonly #once = new LRUCache<string, true>({ max: mostOnce });
+  /** Bodies that somebody is still being sent, and how many: they stay in memory when they are forgotten here. */
+  readonly #lent = new Map<Uint8Array, number>();
+  #lentBytes = 0;
+  readonly #mostLent: number;
   readonly #largestBytes: number;
   readonly #touchedAt = new WeakMap<HotAnswer, number>();
   /** What `isFor` said: neither the answer nor the reader is the same any more once something about rights has changed. */
@@ -73,11 +79,13 @@ export class HotAnswers {
       sizeCalculation,
     });
     this.#largestBytes = keepsLarge ? Math.max(largestSmallBytes, Math.floor(maxBytes * shareOfOne)) : 0;
+    this.#mostLent = maxBytes;
     this.#now = now;
   }
 
   /** Whether an answer with so long a body is worth being kept; of large ones the second time. */
   wants(question: HotQuestion, bytes: number): boolean {
+    if (bytes > shortestLent && this.#lentBytes + bytes > this.#mostLent) return false;
     if (bytes <= largestSmallBytes) return true;
     if (bytes > this.#largestBytes) return false;
     const key = keyOf(question);
@@ -97,7 +105,39 @@ export class HotAnswers {
     if (!answer || !this.#isFresh(answer)) return undefined;
     // The key says as well which of the two it is for; this is what a leak would have to get past.
     if (reader ? !this.#isFor(answer, reader) : answer.isFor) return undefined;
-    return answer;
+    return this.#mayLend(answer.body) ? answer : undefined;
+  }
+
+  /** Many who take their time, each with another one, would fill the memory; they get it from the file. */
+  #mayLend(body: Uint8Array): boolean {
+    const { byteLength } = body;
+    return byteLength <= shortestLent || this.#lentBytes + byteLength <= this.#mostLent || this.#lent.has(body);
+  }
+
+  /** Counts what is being read into memory, until the result is called. */
+  reserve(bytes: number): () => void {
+    this.#lentBytes += bytes;
+    return () => {
+      this.#lentBytes -= bytes;
+    };
+  }
+
+  /** Counts a body that is being sent. The result is called once, when all of it was taken or the client is gone. */
+  lend(body: Uint8Array): () => void {
+    const { byteLength } = body;
+    if (byteLength <= shortestLent) return () => {};
+    const readers = this.#lent.get(body) ?? 0;
+    this.#lent.set(body, readers + 1);
+    if (readers === 0) this.#lentBytes += byteLength;
+    return () => {
+      const left = (this.#lent.get(body) ?? 0) - 1;
+      if (left > 0) {
+        this.#lent.set(body, left);
+        return;
+      }
+      this.#lent.delete(body);
+      this.#lentBytes -= byteLength;
+    };
   }
 
   #isFor(answer: HotAnswer, reader: Identity): boolean {

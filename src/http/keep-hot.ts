@@ -29,7 +29,9 @@ export async function keepIfHot(
   if (answer.keepUntil === undefined || answer.keepUntil <= now()) return answer;
   const bytes = answer.body.kind === 'bytes' ? answer.body.bytes.byteLength : sizeOf(answer);
   if (bytes === undefined || !hot.wants(question, bytes)) return answer;
-  const ready = await inMemory(answer);
+  // A crowd that asks at once does not read a copy each.
+  const release = hot.reserve(bytes);
+  const ready = await inMemory(answer).finally(release);
   if (ready.body.kind !== 'bytes') return ready;
   const { outcome } = answer;
   const repeated: Answer = { ...ready, outcome: outcome === 'offline' || outcome === 'hosted' ? outcome : 'hit' };
@@ -134,6 +136,7 @@ export function answerHot(
     ...(unmodified ? answer.unmodifiedHeaders : answer.headers),
     'x-request-id': id,
   });
+  if (!unmodified) res.once('close', hot.lend(answer.body));
   res.end(unmodified ? undefined : answer.body);
   publishHit(answer, {
     id,

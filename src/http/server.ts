@@ -399,6 +399,7 @@ function createApp(options: ServerOptions, { hot, recognition, baseOf, prefix, a
       recognition.remember(ctx.req.headers.authorization, identity, access.lasting(identity));
     }
     const answer = await keepIfHot(options.now, hot, repository, handled, question, ctx.method);
+    if (answer.body.kind === 'bytes' && !ctx.res.destroyed) ctx.res.once('close', hot.lend(answer.body.bytes));
     const exchange = {
       req: ctx.req,
       res: ctx.res,

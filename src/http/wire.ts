@@ -209,7 +209,7 @@ export function createWire(options: WireOptions): net.Server {
     else {
       socket.cork();
       socket.write(text, 'latin1');
-      socket.write(answer.body);
+      socket.write(answer.body, hot.lend(answer.body));
       socket.uncork();
     }
     publishHit(answer, {

@@ -33,3 +33,26 @@ it('Large answers are kept when they are asked for again, and never in the place
   for (let n = 0; n < 3; n++) keep(hot, '/larger', 2_200_000);
   expect(hot.find(question('/larger'), undefined)).toBeUndefined();
 });
+
+it('What clients are still taking is bounded, and each body counts once', () => {
+  const hot = new HotAnswers(1_000_000, () => 0);
+  const find = (url: string) => hot.find(question(url), undefined);
+  const bodies = ['/a', '/b'].map((url) => {
+    keep(hot, url, 400_000);
+    const { body = Buffer.alloc(0) } = find(url) ?? {};
+    return body;
+  });
+  const ends = [...bodies, ...bodies].map((body) => hot.lend(body));
+  keep(hot, '/c', 400_000);
+  expect(find('/c')).toBeUndefined();
+  expect(find('/b')).toBeDefined();
+  keep(hot, '/small', 1000);
+  expect(find('/small')).toBeDefined();
+  for (const end of ends.slice(0, 3)) end();
+  const release = hot.reserve(400_000);
+  keep(hot, '/c', 400_000);
+  expect(find('/c')).toBeUndefined();
+  release();
+  keep(hot, '/c', 400_000);
+  expect(find('/c')).toBeDefined();
+});
