@@ -187,7 +187,7 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
   });
 
   for (const deadline = Date.now() + 30_000; ; ) {
-    const answer = await fetch(`${origin}/readyz`).catch(() => undefined);
+    const answer = await fetch(`${origin}/readyz`, { headers: { connection: 'close' } }).catch(() => undefined);
     await answer?.body?.cancel();
     if (answer?.ok && alive()) break;
     if (!alive() || Date.now() > deadline) {
