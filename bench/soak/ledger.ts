@@ -15,6 +15,8 @@ export interface Ledger {
   readonly statuses: ReadonlyMap<string, number>;
   readonly steps: Map<string, number>;
   readonly violations: string[];
+  /** Parts of files that proved wrong only after the part had been sent. */
+  early: number;
   violationCount: number;
   add(repository: string, wish: Wish, answer: Answer): void;
   /** A request that may not be one. */
@@ -66,6 +68,7 @@ export function createLedger(say: (text: string) => void): Ledger {
     statuses,
     steps,
     violations,
+    early: 0,
     violationCount: 0,
     add(repository, wish, answer) {
       const statusClass = `${Math.floor(answer.status / 100)}xx`;

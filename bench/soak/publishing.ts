@@ -15,6 +15,8 @@ type PublishingOrg = Exclude<OrgId, 'open'>;
 interface Published {
   readonly org: PublishingOrg;
   readonly format: Publishing;
+  /** It is being taken away: whoever still reads it may find it or not. */
+  isLeaving?: true;
   /** What must be there now, byte for byte. */
   readonly files: readonly { readonly path: string; readonly content: Content }[];
   /** What must not be there once it was taken away. */
@@ -404,7 +406,11 @@ export function createPublisher(): Publisher {
           headers: isPart ? { ...headers, range: `bytes=${from}-` } : headers,
           expect: content,
         },
-        { statuses: isPart ? [206, 200] : [200] },
+        {
+          get statuses() {
+            return [200, ...(isPart ? [206] : []), ...(published.isLeaving ? [404] : [])];
+          },
+        },
       );
     }
   }
@@ -426,6 +432,7 @@ export function createPublisher(): Publisher {
       if (list.length <= mostKept) return;
       const [oldest] = list.splice(0, 1);
       if (!oldest?.remove) return;
+      oldest.isLeaving = true;
       const { wish, statuses, gone } = oldest.remove;
       const removed = await send(world, org, format, wish, statuses, 'remove');
       if (gone === '' || !statuses.includes(removed.status)) return;

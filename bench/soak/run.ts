@@ -360,6 +360,14 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
         counted: `as after warm-up: ${JSON.stringify(before)}${openFiles.length > 0 ? `; open: ${openFiles.join(' ')}` : ''}`,
         ok: leftOver.length === 0,
       },
+      {
+        name: 'parts of files that proved wrong after them',
+        said: `${ledger.early}`,
+        counted: `0 to ${(faults['wrong byte'] ?? 0) * 10}`,
+        ok: ledger.early <= (faults['wrong byte'] ?? 0) * 10,
+        reason:
+          'a range that ends before its file does is sent while the file is still coming, before its digest is known',
+      },
       { name: 'files in staging', said: `${staged.length}`, counted: '0', ok: staged.length === 0 },
       {
         name: 'files of uploads',
