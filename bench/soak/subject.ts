@@ -94,7 +94,9 @@ function configurationOf(options: SubjectOptions, port: number, nth: number): ob
     ]),
   );
   return {
-    server: { listen: `127.0.0.1:${port}`, drain: '10s' },
+    server: { listen: `127.0.0.1:${port}`, drain: '10s', hotMemory: '16MiB' },
+    // Small caches are full soon, and what grows after that is a leak.
+    documents: { memory: '32MiB' },
     storage: { path: join(folder, 'data'), maxSize: maxSizeBytes },
     upstreams: Object.fromEntries(
       formats.map((format) => [
