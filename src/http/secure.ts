@@ -28,6 +28,16 @@ const streamResetBurst = 256;
 const streamResetRate = 32;
 
 /**
+ * Node's answers over HTTP/2 have no `destroyed`, by which everything here sees that a client is gone. And a stream that its client gives up
+ * without an error would wait for writes that nobody takes any more.
+ */
+function endWithStream(res: http2.Http2ServerResponse): void {
+  const { stream } = res;
+  Object.defineProperty(res, 'destroyed', { get: () => stream.destroyed });
+  stream.once('aborted', () => process.nextTick(() => stream.destroy()));
+}
+
+/**
  * What else one connection may do is limited by Node and nghttp2, whose defaults stay: 32 settings in a frame, 10 pings and 10
  * settings frames unanswered, 100 streams refused, 1000 invalid frames, 128 header lines, 10 MB of memory.
  */
@@ -42,10 +52,12 @@ export function createSecure(options: SecureOptions): http2.Http2SecureServer {
     streamResetBurst,
     streamResetRate,
   });
-  secure.on('request', (req, res) => onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse));
-  secure.on('checkContinue', (req, res) =>
-    onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse),
-  );
+  const begun = (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse): void => {
+    if (req.httpVersionMajor === 2) endWithStream(res);
+    onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse);
+  };
+  secure.on('request', begun);
+  secure.on('checkContinue', begun);
   secure.on('sessionError', () => {});
   secure.on('tlsClientError', () => {});
 
