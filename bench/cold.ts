@@ -5,12 +5,14 @@ import { Agent } from 'node:http';
 import { promisify } from 'node:util';
 import { type Arena, isPeer } from './arena.ts';
 import { coldVersions } from './bodies.ts';
+import { type ColdFormat, coldFormats, coldName, coldPlace, wheelOf } from './cold-bodies.ts';
 import { type Contender, median, type Outcome, type Round } from './contest.ts';
 import { coldImage } from './image-bodies.ts';
 import { expectBody, expectLayer, type Probe, probe } from './probe.ts';
 import type { ColdRow, EarlyRow } from './rows.ts';
 import type { Place } from './server.ts';
-import { layersOf } from './upstream.ts';
+import { type Counted, layersOf } from './upstream.ts';
+import { locate } from './warm.ts';
 
 const run = promisify(execFile);
 
@@ -43,7 +45,7 @@ export async function measureCold(row: ColdRow, arena: Arena): Promise<Outcome[]
   // The connections are there and the code is compiled, as on any day but the first.
   const near = { ...row, sizeBytes: Math.min(row.sizeBytes, 20_000_000), latencyMs: 0, bytesPerMs: 0 };
   for (let turn = 0; turn < row.requests * 5; turn++) for (const where of ways.values()) await ask(where, near);
-  const counted = row.what === 'layer' ? 'layers' : 'requests';
+  const counted: Counted = row.what === 'layer' ? 'layers' : isFormat(row.what) ? 'files' : 'requests';
   const asked = await arena.upstream.count(counted);
   for (let round = 1; round <= arena.rounds; round++) {
     arena.say(`${row.contest.title}: round ${round} of ${arena.rounds}`);
@@ -83,10 +85,24 @@ function laterThanStraight(round: Round): Round {
 async function freshPath(row: ColdRow, id: string, n: number, where: Way): Promise<string> {
   if (row.what === 'file') return `${where.at('files')}/cold/${row.latencyMs}/${row.sizeBytes}/${row.bytesPerMs}/${id}`;
   if (row.what === 'document') return `${where.at('registry')}/fresh-${row.latencyMs}ms-${id}`;
+  if (isFormat(row.what)) return freshFile(row.what, coldName(row.latencyMs, row.sizeBytes, id), where);
   // Clients read the packument before they ask for a tarball, so it is warm.
   const name = `cold-${row.latencyMs}ms-${id.slice(0, 8)}-${Math.floor(n / coldVersions)}`;
   await expectBody(`${where.at('registry')}/${name}`, {}, { agent: where.agent });
   return `${where.at('registry')}/${name}/-/${name}-1.0.${n % coldVersions}.tgz`;
+}
+
+/** What its clients read before they ask for it is warm, and nothing else. */
+async function freshFile(format: ColdFormat, name: string, where: Way): Promise<string> {
+  const { place, before, path } = coldPlace(format, name);
+  const base = where.at(place);
+  if (before !== undefined && path === undefined) return locate(base, before, { file: wheelOf(name) });
+  if (before !== undefined) await expectBody(base + before, {}, { agent: where.agent });
+  return `${base}${path}`;
+}
+
+function isFormat(what: ColdRow['what']): what is ColdFormat {
+  return (coldFormats as readonly string[]).includes(what);
 }
 
 /** By its digest, which the upstream tells. */

@@ -1,4 +1,5 @@
 /** Every line that the results have, with what it must reach. */
+import type { ColdFormat } from './cold-bodies.ts';
 import type { Contest } from './contest.ts';
 import { pythonFiles } from './file-bodies.ts';
 import { type HandOffRow, handOffRow } from './hand-off.ts';
@@ -38,7 +39,7 @@ interface ColdRow {
   readonly firstByte: Contest;
   /** By how much that is later than straight from the upstream. */
   readonly later?: Contest;
-  readonly what: 'file' | 'tarball' | 'document' | 'layer';
+  readonly what: 'file' | 'tarball' | 'document' | 'layer' | ColdFormat;
   readonly sizeBytes: number;
   readonly latencyMs: number;
   readonly bytesPerMs: number;
@@ -150,15 +151,17 @@ interface ColdCase {
   readonly latencyMs: number;
   /** Of the upstream's line. Absent: as fast as this machine moves bytes. */
   readonly bytesPerMs?: number;
+  /** In a round. Default: by how long one takes. */
+  readonly requests?: number;
 }
 
 const gigabitPerMs = 125_000;
 
-function cold({ what, sizeBytes, latencyMs, bytesPerMs = 0 }: ColdCase): Row {
+function cold({ what, sizeBytes, latencyMs, bytesPerMs = 0, requests }: ColdCase): Row {
   const size = sizeBytes < 10_000 ? '2 KB' : sizeBytes < 1e6 ? `${Math.floor(sizeBytes / 1024)} KB` : '20 MB';
   const id = `cold-${what}-${size.replace(' ', '').toLowerCase()}-${latencyMs}ms`;
   const line = bytesPerMs > 0 ? ' and sends 1 Gbit/s' : '';
-  const title = `Cold ${what}, ${size}, upstream takes ${latencyMs} ms${line}`;
+  const title = `Cold ${what === 'bundle' ? 'p2 bundle' : what}, ${size}, upstream takes ${latencyMs} ms${line}`;
   // A hop to another process costs a fixed part of a millisecond. Only an upstream that is away by some distance can be
   // a yardstick; the one on the same machine shows how large that part is.
   const target = latencyMs > 0 ? { target: { atMost: 1.2 } } : {};
@@ -168,7 +171,7 @@ function cold({ what, sizeBytes, latencyMs, bytesPerMs = 0 }: ColdCase): Row {
     sizeBytes,
     latencyMs,
     bytesPerMs,
-    requests: sizeBytes > 1e6 ? 8 : latencyMs > 0 ? 40 : 100,
+    requests: requests ?? (sizeBytes > 1e6 ? 8 : latencyMs > 0 ? 40 : 100),
     contest: { id, title: `${title}: whole`, unit: 'ms', against: [{ contender: 'straight', ...target }] },
     firstByte: {
       id: `${id}-first`,
@@ -190,6 +193,15 @@ const coldCases: readonly ColdCase[] = [
   { what: 'file', sizeBytes: 20_000_000, latencyMs: 0 },
   { what: 'tarball', sizeBytes: 20_480, latencyMs: 0 },
   { what: 'document', sizeBytes: 2048, latencyMs: 0 },
+  ...(
+    [
+      ['jar', 307_200],
+      ['nupkg', 20_480],
+      ['gem', 20_480],
+      ['wheel', 307_200],
+      ['bundle', 307_200],
+    ] as const
+  ).map(([what, sizeBytes]) => ({ what, sizeBytes, latencyMs: 20, requests: 15 })),
 ];
 
 /** With a token, as machines that build ask. nginx looks at nobody's and answers the same bytes. */

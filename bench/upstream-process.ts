@@ -15,6 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import { coldVersions, filler, fresh, mavenFile, type SizeName, sizes } from './bodies.ts';
+import { coldReply } from './cold-bodies.ts';
 import { fileReply } from './file-bodies.ts';
 import { imageReplies } from './image-bodies.ts';
 import { indexReplies } from './index-bodies.ts';
@@ -33,7 +34,7 @@ interface Reply {
 }
 
 async function serve(copyTo: string, copyFrom: string): Promise<void> {
-  const counts = { requests: 0, layers: 0 };
+  const counts = { requests: 0, layers: 0, files: 0 };
   const imageReply = imageReplies();
   let origin = '';
   let indexReply: ReturnType<typeof indexReplies> | undefined;
@@ -61,6 +62,14 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
     if (!Object.hasOwn(sizes, kind)) return undefined;
     const bytes = body(kind as SizeName);
     return { type: 'application/octet-stream', parts: [bytes], etag: `"${kind}"` };
+  }
+
+  async function cold(path: string): Promise<Reply | undefined> {
+    const reply = coldReply(origin, path);
+    if (!reply) return undefined;
+    if (reply.isFile) counts.files++;
+    await takeTime(String(reply.latencyMs));
+    return reply;
   }
 
   /** `tarballOf` gives the bytes of one version: what the document promises is what arrives. */
@@ -175,10 +184,11 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
       ? await file(path.slice('/files/'.length))
       : path.startsWith('/registry/')
         ? await registry(path.slice('/registry/'.length))
-        : path.startsWith('/maven/')
-          ? mavenFile(path.slice('/maven/'.length))
-          : (fileReply(origin, path) ??
-            indexReply?.(path, /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '')));
+        : ((await cold(path)) ??
+          (path.startsWith('/maven/')
+            ? mavenFile(path.slice('/maven/'.length))
+            : (fileReply(origin, path) ??
+              indexReply?.(path, /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '')))));
     if (!reply) {
       response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}');
       return;

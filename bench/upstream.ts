@@ -10,7 +10,7 @@ export interface Upstream {
   /** No trailing slash. Below it: `/files/…`, `/registry/…`, `/maven/…`, `/rubygems/…`, `/pypi/…`, `/nuget/…` and `/v2/…`. */
   readonly url: string;
   at(place: Place): string;
-  /** Requests answered so far, or only those for the bytes of an image's layers and configurations. */
+  /** Requests answered so far, or only those for the bytes of an image's layers and configurations, or for files of `cold-bodies.ts`. */
   count(of?: Counted): Promise<number>;
   /** The same once nobody has asked for a while: a server may be working for clients that have left. */
   finalCount(): Promise<number>;
@@ -19,7 +19,7 @@ export interface Upstream {
   stop(): Promise<void>;
 }
 
-export type Counted = 'requests' | 'layers';
+export type Counted = 'requests' | 'layers' | 'files';
 
 export type Order = { readonly ask: 'count'; readonly of: Counted } | { readonly ask: 'release'; readonly id: string };
 export type Report = { readonly port: number } | { readonly count: number };

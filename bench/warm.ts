@@ -69,7 +69,7 @@ export async function measureWarm(row: WarmRow, arena: Arena): Promise<Outcome[]
 }
 
 /** Where this server has what the row is about. */
-async function locate(base: string, path: string, { file }: WarmRow): Promise<string> {
+export async function locate(base: string, path: string, { file }: Pick<WarmRow, 'file'>): Promise<string> {
   if (file === undefined) return base + path;
   const page = await expectBody(base + path, {}, { headers: { accept: simpleJson } });
   const { files } = JSON.parse(page.body.toString()) as { files: readonly { filename: string; url: string }[] };

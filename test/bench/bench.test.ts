@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { unzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { mavenFile } from '../../bench/bodies.ts';
+import { coldFormats, coldName, coldPlace, coldReply } from '../../bench/cold-bodies.ts';
 import { type Contest, type Outcome, type Round, ratios, reached, spread } from '../../bench/contest.ts';
 import { coldImage, imageReplies, smallImages } from '../../bench/image-bodies.ts';
 import { indexReplies, packageVersions, projectFiles, versionsBytes } from '../../bench/index-bodies.ts';
@@ -215,6 +217,57 @@ describe('the bodies of the bench', () => {
     const beside = Buffer.concat(mavenFile(`${path}.sha1`)?.parts ?? []).toString();
     expect(beside).toBe(createHash('sha1').update(bytes).digest('hex'));
     expect(mavenFile(`${path}.md5`)).toBeUndefined();
+  });
+});
+
+describe('the files of the bench that nobody has asked for', () => {
+  const origin = 'http://127.0.0.1:1';
+  const name = coldName(20, 20_480, 'a-1');
+  const bytesOf = (path: string): Buffer => Buffer.concat(coldReply(origin, path)?.parts ?? []);
+  const textOf = (path: string): string => bytesOf(path).toString();
+  const hashOf = (algorithm: string, path: string): Buffer => createHash(algorithm).update(bytesOf(path)).digest();
+  const files: Record<(typeof coldFormats)[number], string> = {
+    jar: `/maven/org/example/${name}/1.0/${name}-1.0.jar`,
+    nupkg: `/nuget/v3/flat/${name}/1.0.0/${name}.1.0.0.nupkg`,
+    gem: `/rubygems/gems/${name}-1.0.0.gem`,
+    wheel: `/pypi/packages/${name}-1.0-py3-none-any.whl`,
+    bundle: `/p2/${name}/plugins/org.example.cold_1.0.0.jar`,
+  };
+
+  it.each(coldFormats)('are a %s that takes its time, behind a document that is there at once', (format) => {
+    const { place, before, path } = coldPlace(format, name);
+    expect(coldReply(origin, files[format])).toMatchObject({ latencyMs: 20, isFile: true });
+    expect(bytesOf(files[format])).toHaveLength(20_480);
+    if (path !== undefined) expect(`/${place}${path}`).toBe(files[format]);
+    if (before !== undefined) {
+      expect(coldReply(origin, `/${place}${before}`)).toMatchObject({ latencyMs: 0, isFile: false });
+    }
+  });
+
+  it('have the digests that are told of them', () => {
+    const catalog = JSON.parse(textOf(`/nuget/v3/catalog/${name}.1.0.0.json`)) as { packageHash: string };
+    const site = unzipSync(bytesOf(`/p2/${name}/artifacts.jar`))['artifacts.xml'];
+    expect([
+      textOf(`${files.jar}.sha1`),
+      catalog.packageHash,
+      textOf(`/rubygems/info/${name}`),
+      textOf(`/pypi/simple/${name}/`),
+      Buffer.from(site ?? []).toString(),
+    ]).toEqual([
+      hashOf('sha1', files.jar).toString('hex'),
+      hashOf('sha512', files.nupkg).toString('base64'),
+      expect.stringContaining(`checksum:${hashOf('sha256', files.gem).toString('hex')}`),
+      expect.stringContaining(`"sha256":"${hashOf('sha256', files.wheel).toString('hex')}"`),
+      expect.stringContaining(`sha-256" value="${hashOf('sha256', files.bundle).toString('hex')}"`),
+    ]);
+  });
+
+  it('are other bytes for every name, and nothing without one', () => {
+    const other = files.gem.replace(name, coldName(20, 20_480, 'a-2'));
+    expect(bytesOf(other)).toHaveLength(20_480);
+    expect(bytesOf(other)).not.toEqual(bytesOf(files.gem));
+    expect(coldReply(origin, '/rubygems/gems/bench-files-1.0.0.gem')).toBeUndefined();
+    expect(coldReply(origin, `${files.jar}.md5`)).toBeUndefined();
   });
 });
 
