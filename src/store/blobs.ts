@@ -215,10 +215,7 @@ export class StoredBlobs implements Blobs {
 
   async #openWhole(hex: string): Promise<Handle | undefined> {
     const handle = (await this.#handles.open(hex)) ?? (await this.#restore(hex));
-    if (!handle) {
-      this.#parts.space.drop(hex);
-      return undefined;
-    }
+    if (!handle) return undefined;
     const actual = handle.object.sizeBytes;
     const expected = this.#parts.space.sizeOf(hex) ?? actual;
     if (actual === expected && (actual > 0 || hex === emptyHex)) return handle;
@@ -237,11 +234,17 @@ export class StoredBlobs implements Blobs {
     return false;
   }
 
-  /** A collector took it out, and now somebody asks for it after all. */
+  /** A collector took it out, and now somebody asks for it after all; or it is stored at this very moment. Forgotten if it is neither. */
   async #restore(hex: string): Promise<Handle | undefined> {
-    const { objects } = this.#parts;
-    if (!(await this.#change(hex, () => objects.move(trashName(hex), blobName(hex))))) return undefined;
-    return this.#handles.open(hex);
+    const { objects, space } = this.#parts;
+    const isThere = await this.#change(hex, async () => {
+      if (await objects.move(trashName(hex), blobName(hex))) return true;
+      if (await objects.facts(blobName(hex))) return true;
+      // In its turn: afterwards it may be stored anew, and bytes that nobody knows of would stay for ever.
+      space.drop(hex);
+      return false;
+    });
+    return isThere ? this.#handles.open(hex) : undefined;
   }
 
   async #quarantine(hex: string, reason: string): Promise<void> {

@@ -214,6 +214,38 @@ describe('a file system', () => {
     },
   );
 
+  test('that is stored while somebody looks for it in vain is not forgotten', async () => {
+    const reached = Promise.withResolvers<void>();
+    const until = Promise.withResolvers<void>();
+    const missed = Promise.withResolvers<void>();
+    const { link, open } = diskWith({});
+    const disk = diskWith({
+      open: (path, flags, mode) =>
+        open(path, flags, mode).catch((error: unknown) => {
+          if (path.includes('/blobs/')) missed.resolve();
+          throw error;
+        }),
+      link: async (from, to) => {
+        if (to.includes('/blobs/')) {
+          reached.resolve();
+          await until.promise;
+        }
+        await link(from, to);
+      },
+    });
+    const { blobs, usage } = await opened({ disk });
+    const storing = blobs.add(bytesOf('one'));
+    await reached.promise;
+    const reading = blobs.bytes(digestFor('one'));
+    // What follows waits for its turn.
+    await missed.promise;
+    until.resolve();
+    await storing;
+    expect(await reading).toEqual(bytesOf('one'));
+    expect(blobs.has(digestFor('one'))).toBe(true);
+    expect(usage().bytes).toBe(bytesOf('one').length);
+  });
+
   test('that cannot be read makes the blob count as not stored, and the store say that it is unusable', async () => {
     const faults = heard('fault');
     let broken = false;
