@@ -75,11 +75,13 @@ export interface Expected {
 
 const trouble = [502, 503, 504];
 
-function excused(world: World, org: OrgId, { upstream }: Expected, answer: Answer): boolean {
+function excused(world: World, org: OrgId, { upstream, statuses }: Expected, answer: Answer): boolean {
   if (answer.status === 429 && world.limited(org)) return true;
   if (upstream === undefined || !world.fakes[upstream].troubled(echoMs)) return false;
   // Registries of images say of what is refused what they say of what is not there.
-  return trouble.includes(answer.status) || (upstream === 'oci' && answer.status === 403);
+  if (upstream === 'oci' && answer.status === 403) return true;
+  // What is said of a range is as good as the length that upstream told, until the end is here.
+  return trouble.includes(answer.status) || (answer.status === 416 && statuses.includes(206));
 }
 
 /** Sends it, counts it, judges it. */
