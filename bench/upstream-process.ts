@@ -64,10 +64,10 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
     return { type: 'application/octet-stream', parts: [bytes], etag: `"${kind}"` };
   }
 
-  async function cold(path: string): Promise<Reply | undefined> {
+  async function cold(path: string, { method }: IncomingMessage): Promise<Reply | undefined> {
     const reply = coldReply(origin, path);
     if (!reply) return undefined;
-    if (reply.isFile) counts.files++;
+    if (reply.isFile && method === 'GET') counts.files++;
     await takeTime(String(reply.latencyMs));
     return reply;
   }
@@ -184,7 +184,7 @@ async function serve(copyTo: string, copyFrom: string): Promise<void> {
       ? await file(path.slice('/files/'.length))
       : path.startsWith('/registry/')
         ? await registry(path.slice('/registry/'.length))
-        : ((await cold(path)) ??
+        : ((await cold(path, request)) ??
           (path.startsWith('/maven/')
             ? mavenFile(path.slice('/maven/'.length))
             : (fileReply(origin, path) ??
