@@ -116,7 +116,8 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
 
   function pick(thing: Thing | undefined): Fault | undefined {
     if (random() >= fake.rate) return undefined;
-    const kind = thing?.kind ?? 'document';
+    // A page instead of the answer that there is nothing is a file as well, where any file may be.
+    const kind = thing?.kind ?? (format === 'generic' || format === 'p2' ? 'plain' : 'document');
     const possible = faults.filter((fault) =>
       kind === 'artifact'
         ? true
