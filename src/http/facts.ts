@@ -1,6 +1,11 @@
 /** What a request says about itself, in the shapes that the rest of this folder asks for. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Http2ServerResponse } from 'node:http2';
 import type net from 'node:net';
+
+/** How the request came, and not what its first line says: `GET / HTTP/2.0` in plain text parses as well (llhttp 9). */
+export const isHttp2 = (res: ServerResponse | Http2ServerResponse): res is Http2ServerResponse =>
+  res instanceof Http2ServerResponse;
 
 /** Path and query, both as they were sent. */
 export function split(url: string): [string, string] {

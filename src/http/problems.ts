@@ -4,6 +4,7 @@ import type { Context } from 'koa';
 import type { Outcome } from '../core/events.ts';
 import { type Problem, type ProblemFacts, problems } from '../core/problem.ts';
 import type { Course } from './course.ts';
+import { isHttp2 } from './facts.ts';
 import { packageHeaders } from './respond.ts';
 
 /** In the dialect of the format, or as JSON outside of repositories. After the first byte there is only the end of the connection. */
@@ -38,7 +39,7 @@ export function answerProblem(ctx: Context, course: Course, problem: Problem): v
   };
   if (retry !== undefined) headers['retry-after'] = String(retry);
   if (course.outcome === 'negative' || course.outcome === 'offline') headers['x-larder-cache'] = course.outcome;
-  if (body?.reason !== undefined && req.httpVersionMajor === 1) res.statusMessage = reasonPhrase(body.reason);
+  if (body?.reason !== undefined && !isHttp2(res)) res.statusMessage = reasonPhrase(body.reason);
   res.writeHead(body?.status ?? problem.status, headers);
   course.tally.firstByteAt = performance.now();
   if (req.method === 'HEAD') res.end();
@@ -46,7 +47,7 @@ export function answerProblem(ctx: Context, course: Course, problem: Problem): v
     course.tally.bytesSent += bytes.byteLength;
     res.end(bytes);
   }
-  if (!req.complete && req.httpVersionMajor === 1) readOut(req);
+  if (!req.complete && !isHttp2(res)) readOut(req);
 }
 
 /** Of a body that nobody wants. */

@@ -1,17 +1,18 @@
 /** Clients that take nothing of what is sent to them. One that takes little costs a socket and may stay; one that takes nothing is cut. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import { constants, type Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 import { publish } from '../core/events.ts';
 import type { Connections } from './connections.ts';
+import { isHttp2 } from './facts.ts';
 
 /** Begins with the request; Node's time-out starts anew with every byte that leaves, also within one large write. */
-export function watchReader(req: IncomingMessage, res: ServerResponse, timeoutMs: number): void {
-  if (req.httpVersionMajor === 1) {
+export function watchReader(req: IncomingMessage, res: ServerResponse | Http2ServerResponse, timeoutMs: number): void {
+  if (!isHttp2(res)) {
     req.socket.setTimeout(timeoutMs);
     return;
   }
-  const { stream } = res as unknown as { readonly stream: ServerHttp2Stream };
+  const { stream } = res;
   stream.setTimeout(timeoutMs);
   stream.on('timeout', () => {
     if (stream.writableLength === 0) {

@@ -4,6 +4,7 @@ import http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { SecureVersion } from 'node:tls';
 import type { Connection, Connections } from './connections.ts';
+import { isHttp2 } from './facts.ts';
 
 export interface SecureOptions {
   /** PEM text. */
@@ -53,7 +54,7 @@ export function createSecure(options: SecureOptions): http2.Http2SecureServer {
     streamResetRate,
   });
   const begun = (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse): void => {
-    if (req.httpVersionMajor === 2) endWithStream(res);
+    if (isHttp2(res)) endWithStream(res);
     onRequest(req as unknown as IncomingMessage, res as unknown as ServerResponse);
   };
   secure.on('request', begun);

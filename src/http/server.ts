@@ -15,7 +15,7 @@ import { codingFor } from './coding.ts';
 import { Connections } from './connections.ts';
 import { type Course, newCourse, publishRequest } from './course.ts';
 import { noSuchAddress, refuseExcess } from './excess.ts';
-import { factsOf, flat, single, split } from './facts.ts';
+import { factsOf, flat, isHttp2, single, split } from './facts.ts';
 import { HandOff, type HandOffSettings } from './hand-off.ts';
 import { type HotAnswer, HotAnswers, type HotQuestion } from './hot.ts';
 import { answerHot, keepIfHot } from './keep-hot.ts';
@@ -120,7 +120,7 @@ export function createServer(options: ServerOptions): HttpServer {
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     pending.set(req.socket, res);
-    if (req.httpVersionMajor === 1) endWithConnection(req.socket, res);
+    if (!isHttp2(res)) endWithConnection(req.socket, res);
     const connection = connections.of(req.socket);
     if (connection) {
       connection.running++;
@@ -238,7 +238,7 @@ function cut(ctx: Context, course: Course, { status }: Problem): void {
   ctx.respond = false;
   ctx.res.statusCode = status;
   // An answer whose turn has not come yet has no connection that it could end.
-  if (ctx.req.httpVersionMajor === 1) ctx.req.socket.destroy();
+  if (!isHttp2(ctx.res)) ctx.req.socket.destroy();
   else ctx.res.destroy();
 }
 

@@ -109,6 +109,11 @@ describe('on the wire', () => {
       status: /^(HTTP\/1\.1 4|$)/,
     },
     { what: 'TRACE', message: 'TRACE /public/npm/lib HTTP/1.1\r\nHost: x\r\n\r\n', status: /^HTTP\/1\.1 405/ },
+    ...['0.9', '2.0', '3.0'].map((version) => ({
+      what: `version ${version} of HTTP in plain text`,
+      message: `GET /healthz HTTP/${version}\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      status: /^(HTTP\/1\.1 (200|4)|$)/,
+    })),
     { what: 'no Host', message: 'GET /public/npm/lib HTTP/1.1\r\n\r\n', status: /^HTTP\/1\.1 400/ },
     {
       what: 'two Hosts',
