@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, constants } from 'node:http2';
+import { connect as connectTls } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { Pieces } from '../../src/http/pieces.ts';
 import { startHosted } from '../support/hosted-server.ts';
@@ -41,4 +42,17 @@ it.each([
     stream.close(code);
   }
   await eventually('all are let go', async () => (opened === 5 && closed === 5 ? true : undefined));
+});
+
+it('A line of text that claims to be HTTP/2 over TLS is none, and ends nobody', async () => {
+  const server = await startHosted({ format: 'generic', tls: true });
+  onTestFinished(() => server.close());
+  const ca = await readFile(server.caFile, 'utf8');
+  const { hostname, port } = new URL(server.root);
+  const socket = connectTls({ host: hostname, port: Number(port), ca, ALPNProtocols: ['http/1.1'] });
+  socket.on('error', () => {});
+  socket.resume();
+  socket.write('GET /healthz HTTP/2.0\r\nHost: x\r\nConnection: close\r\n\r\n');
+  await once(socket, 'close');
+  expect((await ask(`${server.root}/healthz`, { ca })).status).toBe(200);
 });
