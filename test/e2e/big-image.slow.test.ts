@@ -63,10 +63,12 @@ describe.skipIf(reason)(`an image of a gigabyte${reason ? ` (${reason})` : ''}`,
   const layerUrl = (larder: LarderProcess): string => `${larder.url}/v2/acme/hub/acme/big/blobs/${layer.digest}`;
 
   async function untilStored(larder: LarderProcess): Promise<void> {
-    await eventually('the layer is stored', async () => {
+    const isStored = async (): Promise<boolean> => {
       const answer = await ask(layerUrl(larder), { headers: { ...headers, range: 'bytes=0-0' } });
       return answer.headers['x-larder-cache'] === 'hit';
-    });
+    };
+    // A gigabyte is hashed and written to a disk that others use as well.
+    await eventually('the layer is stored', isStored, 90_000);
   }
 
   /** Whatever else the machine does counts as memory too: one run of two that is within bounds shows that the program can be. */
