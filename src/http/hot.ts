@@ -7,6 +7,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Events, type Outcome, publishOver } from '../core/events.ts';
 import type { Identity } from '../core/identity.ts';
+import { ownBytes } from '../core/own-bytes.ts';
 import { matchesEtag } from './conditional.ts';
 
 export interface HotAnswer {
@@ -177,7 +178,7 @@ export class HotAnswers {
     answers.set(keyOf(question), {
       ...answer,
       // The bytes are in memory once, whoever they are for.
-      ...(isSame && twin.body.byteLength === answer.body.byteLength ? { body: twin.body } : {}),
+      body: isSame && twin.body.byteLength === answer.body.byteLength ? twin.body : ownBytes(answer.body),
       head: headOf('200 OK', answer.headers),
       unmodifiedHead: headOf('304 Not Modified', unmodifiedHeaders),
       unmodifiedHeaders,

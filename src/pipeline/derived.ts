@@ -8,6 +8,7 @@ import { type Claims, claimsOf } from '../core/claims.ts';
 import type { Digest } from '../core/digest.ts';
 import { publish } from '../core/events.ts';
 import type { Document, Format, Refusal } from '../core/format.ts';
+import { ownBytes } from '../core/own-bytes.ts';
 import type { Asking, FoundDocument } from '../core/source.ts';
 import type { Blobs } from '../store/blobs.ts';
 import type { Facts } from '../store/store.ts';
@@ -148,8 +149,9 @@ export function createDerivedDocuments(options: DerivedOptions): DerivedDocument
       }
       const made = make(key, ask, claims)
         .then((one) => {
-          memory.set(slot, one ?? absent);
-          return one;
+          const kept = one && { ...one, bytes: ownBytes(one.bytes) };
+          memory.set(slot, kept ?? absent);
+          return kept;
         })
         .finally(() => inFlight.delete(slot));
       inFlight.set(slot, { made, claims });

@@ -149,6 +149,12 @@ it('gives the same content the same validator in every coding', async () => {
   expect(new Set([plain?.hex, gzip?.hex, zstd?.hex]).size).toBe(1);
 });
 
+it.each(['identity', 'gzip', 'br', 'zstd'] as const)('holds no more memory for %s than it shows', async (coding) => {
+  const { derived, ask } = await setUp();
+  const made = await derived().get({ ...ask(['one\ntwo']), coding });
+  expect(made?.bytes.buffer.byteLength).toBe(made?.bytes.byteLength);
+});
+
 it('remembers that a projection does not exist', async () => {
   const { ask, derived, counts } = await setUp();
   const documents = derived();
