@@ -1,5 +1,6 @@
 /** Bytes that follow from a name alone: whoever sees a piece of them at an offset can tell whether it is right, without keeping any. */
 import { createHash } from 'node:crypto';
+import { randomFrom } from '../../test/support/bytes.ts';
 
 /** Bytes that can be read in any part, and compared with what arrived. */
 export interface Content {
@@ -17,17 +18,6 @@ const poolBytes = 1 << 20;
 const blockBytes = 4096;
 const markBytes = 16;
 const pieceBytes = 64 * 1024;
-
-/** Numbers from a seed (mulberry32): the same ones in every run. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const pool = Buffer.allocUnsafe(poolBytes + pieceBytes + blockBytes);
 const poolRandom = randomFrom(7);

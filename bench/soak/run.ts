@@ -2,8 +2,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { randomFrom } from '../../test/support/bytes.ts';
 import { parseMetrics } from '../../test/support/metrics.ts';
-import { randomFrom } from './bytes.ts';
 import { catalogsOf, formats } from './catalog.ts';
 import { createClient } from './client.ts';
 import { type Collector, startCollector } from './collector.ts';
