@@ -9,7 +9,7 @@ const longestList = 20;
 
 export const command: Command = {
   name: 'gc',
-  summary: 'Finds stored bytes that nothing refers to; deletes them only if told so.',
+  summary: 'Finds stored bytes that nothing refers to, and what refers to none; deletes them only if told so.',
   details:
     'With --delete, what is found is moved to the trash, where a later run deletes it once it has been there for the grace\nperiod as well. May run beside the server.',
   options: {
@@ -44,7 +44,7 @@ export const command: Command = {
 };
 
 function tell(report: Awaited<ReturnType<typeof collect>>, dryRun: boolean, say: (text: string) => void): void {
-  const { unreferenced, young, checked } = report;
+  const { unreferenced, young, checked, dangling } = report;
   for (const { digest, sizeBytes, ageMs } of unreferenced.slice(0, longestList)) {
     say(`${digest}  ${formatSize(sizeBytes)}  ${Math.floor(ageMs / 3_600_000)} h old`);
   }
@@ -52,10 +52,13 @@ function tell(report: Awaited<ReturnType<typeof collect>>, dryRun: boolean, say:
   const bytes = unreferenced.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   say(`${unreferenced.length} of ${checked} objects, ${formatSize(bytes)}, are referred to by nothing.`);
   if (young > 0) say(`${young} more are younger than the grace period.`);
+  if (dangling > 0) say(`${dangling} entries are of bytes that were evicted.`);
   if (dryRun) {
     if (unreferenced.length > 0) say('Nothing was changed. larder gc --delete moves them to the trash.');
+    else if (dangling > 0) say('Nothing was changed. larder gc --delete forgets them.');
     return;
   }
   say(`${report.trashed} moved to the trash, ${formatSize(report.trashedBytes)}.`);
   say(`${report.deleted} deleted from the trash, ${formatSize(report.freedBytes)} freed.`);
+  if (report.forgotten > 0) say(`${report.forgotten} entries forgotten.`);
 }

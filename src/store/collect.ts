@@ -6,15 +6,27 @@
  * - a published file, as the journals have it now; one that was deleted does not count;
  * - whoever protects it (`isProtected`).
  * Bytes that are staged are not blobs yet and are never looked at.
+ *
+ * Entries whose bytes were evicted are of no use to anybody: who asks again fetches anew, with one or without. They are forgotten,
+ * because they would otherwise pile up beside a store that is held to a size.
  */
 import { type Digest, hexOf, parseDigest } from '../core/digest.ts';
 import { disk as realDisk } from './disk.ts';
 import { DiskObjects } from './disk-objects.ts';
-import { entryObjects, type StoredEntry } from './entries.ts';
+import { decodeEntry, entryObjects, type KeyedEntry, type StoredEntry } from './entries.ts';
 import { AllHosting } from './hosting-all.ts';
 import { type Index, openIndex } from './index.ts';
 import { openJournals } from './journal.ts';
-import { blobName, blobsPrefix, collectedName, hexOfBlobName, sha256Hex, trashName, trashPrefix } from './layout.ts';
+import {
+  blobName,
+  blobsPrefix,
+  collectedName,
+  entryName,
+  hexOfBlobName,
+  sha256Hex,
+  trashName,
+  trashPrefix,
+} from './layout.ts';
 import type { Collected } from './measuring.ts';
 import type { Objects } from './objects.ts';
 import { StagingArea } from './staging-area.ts';
@@ -22,7 +34,7 @@ import { indexOptions, records, type StoreOptions } from './store.ts';
 import { mustExist } from './verify.ts';
 
 export interface CollectOptions extends StoreOptions {
-  /** Blobs younger than this are left alone: whoever stored them may be about to refer to them. */
+  /** Blobs younger than this are left alone: whoever stored them may be about to refer to them. So are entries that were written or confirmed since. */
   readonly graceMs: number;
   /** Only tells what would be done. */
   readonly dryRun: boolean;
@@ -48,6 +60,10 @@ export interface CollectReport {
   /** Deleted for good: trash older than the grace period. */
   readonly deleted: number;
   readonly freedBytes: number;
+  /** Entries whose bytes are gone, and for longer than the grace period nobody asked for. */
+  readonly dangling: number;
+  /** Of those, forgotten by this run. */
+  readonly forgotten: number;
 }
 
 interface Candidate {
@@ -91,6 +107,9 @@ async function run(run: Run): Promise<CollectReport> {
   const old = found.filter((blob) => now - blob.modifiedAt >= options.graceMs);
   const trashed = options.dryRun ? [] : await trash(run, old);
   const deleted = options.dryRun ? [] : await purge(run);
+  // Without a single blob it is more likely that a volume is missing than that all were evicted.
+  const dangling = blobs.length === 0 ? new Map<string, KeyedEntry>() : await findDangling(run);
+  const forgotten = options.dryRun ? 0 : await forget(run, dangling);
   if (!options.dryRun) await note(run, trashed, deleted);
   return {
     checked: blobs.length,
@@ -104,6 +123,8 @@ async function run(run: Run): Promise<CollectReport> {
     trashedBytes: sum(trashed),
     deleted: deleted.length,
     freedBytes: sum(deleted),
+    dangling: dangling.size,
+    forgotten,
   };
 }
 
@@ -179,6 +200,43 @@ async function purge(run: Run): Promise<Candidate[]> {
       deleted.push(blob);
   }
   return deleted;
+}
+
+/** Old entries whose bytes are neither stored nor in the trash, by hash. */
+async function findDangling(run: Run): Promise<Map<string, KeyedEntry>> {
+  const found = new Map<string, KeyedEntry>();
+  const look = async (hash: string, keyed: KeyedEntry): Promise<void> => {
+    if (await isDangling(run, keyed)) found.set(hash, keyed);
+  };
+  const indexed = records.entries(run.index);
+  for await (const [hash, keyed] of indexed.entries()) await look(hash, keyed);
+  for await (const { hash, found: keyed } of entryObjects(run.objects)) {
+    // The index knows the later uses.
+    if (keyed && !(await indexed.get(hash))) await look(hash, keyed);
+  }
+  return found;
+}
+
+async function isDangling({ objects, options, now }: Run, { entry }: KeyedEntry): Promise<boolean> {
+  const hex = entry.digest && sha256Hex(entry.digest);
+  if (!hex || now - Math.max(entry.fetchedAt, entry.checkedAt) < options.graceMs) return false;
+  return !(await objects.facts(blobName(hex))) && !(await objects.facts(trashName(hex)));
+}
+
+/** Looks again at each right before: it may have been fetched anew. */
+async function forget(run: Run, dangling: ReadonlyMap<string, KeyedEntry>): Promise<number> {
+  const indexed = records.entries(run.index);
+  let forgotten = 0;
+  for (const hash of dangling.keys()) {
+    const bytes = await run.objects.read(entryName(hash));
+    const kept = [bytes && decodeEntry(bytes), await indexed.get(hash)].filter((keyed) => keyed !== undefined);
+    const still = await Promise.all(kept.map((keyed) => isDangling(run, keyed)));
+    if (still.length === 0 || still.includes(false)) continue;
+    await run.objects.delete(entryName(hash));
+    indexed.delete(hash);
+    forgotten++;
+  }
+  return forgotten;
 }
 
 /** For the server's metrics, which this process has no part in. */

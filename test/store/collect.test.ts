@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type CollectReport, collect } from '../../src/store/collect.ts';
 import { disk } from '../../src/store/disk.ts';
+import type { EntryKey } from '../../src/store/entries.ts';
 import { blobName, trashName } from '../../src/store/layout.ts';
 import { verify } from '../../src/store/verify.ts';
 import { bytesOf, digestFor, diskWith, entryFor, folder, opened, standingClock } from './opened.ts';
@@ -190,4 +192,67 @@ test('an index that does not answer ends it before anything is taken', async () 
   const collecting = collect({ path, clock, graceMs, dryRun: false, index: 'redis://127.0.0.1:1' });
   await expect(collecting).rejects.toThrow('nothing was collected');
   expect((await opened({ path })).usage().blobs).toBe(6);
+});
+
+describe('entries of bytes that were evicted', () => {
+  const key = (path: string): EntryKey => ({ source: 'x', path });
+
+  async function evicted(): Promise<{ path: string; clock: ReturnType<typeof standingClock> }> {
+    const kept = await stored();
+    const store = await opened({ ...kept });
+    for (const name of ['a', 'b', 'd'])
+      await store.entries.put(
+        key(`/${name}`),
+        entryFor(digestFor(name), { fetchedAt: kept.clock(), checkedAt: kept.clock() }),
+      );
+    await store.blobs.delete(digestFor('a'));
+    await store.blobs.delete(digestFor('d'));
+    await store.close();
+    return kept;
+  }
+
+  const filesOf = (path: string): number =>
+    readdirSync(join(path, 'entries'), { recursive: true, withFileTypes: true }).filter((found) => found.isFile())
+      .length;
+
+  test('are forgotten once they are older than the grace period, on the disk and in the index', async () => {
+    const { path, clock } = await evicted();
+    expect(await collect({ path, clock, graceMs, dryRun: false })).toMatchObject({ dangling: 0, forgotten: 0 });
+    clock.forward(2 * hour);
+    expect(await collect({ path, clock, graceMs, dryRun: true })).toMatchObject({ dangling: 2, forgotten: 0 });
+    expect(filesOf(path)).toBe(3);
+    expect(await collect({ path, clock, graceMs, dryRun: false })).toMatchObject({ dangling: 2, forgotten: 2 });
+    expect(filesOf(path)).toBe(1);
+    const store = await opened({ path, clock });
+    expect(await store.entries.get(key('/a'))).toBeUndefined();
+    expect(await store.entries.get(key('/d'))).toBeUndefined();
+    expect((await store.entries.get(key('/b')))?.digest).toBe(digestFor('b'));
+  });
+
+  test('stay when they were asked for a moment ago, which only the index knows', async () => {
+    const { path, clock } = await evicted();
+    clock.forward(2 * hour);
+    const store = await opened({ path, clock });
+    store.entries.touch(key('/a'), entryFor(digestFor('a'), { checkedAt: clock() }));
+    await store.close();
+    expect(await collect({ path, clock, graceMs, dryRun: false })).toMatchObject({ forgotten: 1 });
+    expect(await (await opened({ path, clock })).entries.get(key('/a'))).toBeDefined();
+  });
+
+  test('stay while their bytes are in the trash, from where they come back', async () => {
+    const { path, clock } = await evicted();
+    clock.forward(2 * hour);
+    await mkdir(dirname(join(path, trashName(hexFor('a')))), { recursive: true });
+    await writeFile(join(path, trashName(hexFor('a'))), bytesOf('a'));
+    await collect({ path, clock, graceMs, dryRun: false });
+    expect(await (await opened({ path, clock })).entries.get(key('/a'))).toBeDefined();
+  });
+
+  test('all stay where there is not a single blob: a volume may be missing', async () => {
+    const { path, clock } = await evicted();
+    clock.forward(2 * hour);
+    await rename(join(path, 'blobs'), join(path, 'elsewhere'));
+    expect(await collect({ path, clock, graceMs, dryRun: false })).toMatchObject({ dangling: 0, forgotten: 0 });
+    expect(filesOf(path)).toBe(3);
+  });
 });
