@@ -79,19 +79,22 @@ export class DiskObjects implements Objects {
     }
   }
 
+  /** All at once: the file system takes syncs that come together as one. */
   async settle(name: string): Promise<void> {
-    let folder = dirname(join(this.#root, name));
-    await this.#syncFolder(folder);
-    while (folder !== this.#root && !this.#settled.has(folder)) {
-      const parent = dirname(folder);
-      await this.#syncFolder(parent);
-      this.#settled.add(folder);
-      folder = parent;
+    const folder = dirname(join(this.#root, name));
+    const unsettled: string[] = [];
+    for (let above = folder; above !== this.#root && !this.#settled.has(above); above = dirname(above)) {
+      unsettled.push(above);
     }
-    if (this.#settled.has(this.#root)) return;
-    // What the data folder lies in is not ours; it may not even be ours to open.
-    await this.#syncFolder(dirname(this.#root)).catch(() => {});
-    this.#settled.add(this.#root);
+    if (!this.#settled.has(this.#root)) unsettled.push(this.#root);
+    await Promise.all([
+      this.#syncFolder(folder),
+      // A folder's own name stands in the one above it. What the data folder lies in is not ours; it may not even be ours to open.
+      ...unsettled.map((path) =>
+        path === this.#root ? this.#syncFolder(dirname(path)).catch(() => {}) : this.#syncFolder(dirname(path)),
+      ),
+    ]);
+    for (const path of unsettled) this.#settled.add(path);
   }
 
   async hold(name: string): Promise<Hold | undefined> {
