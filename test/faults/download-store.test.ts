@@ -50,6 +50,7 @@ test.each(Object.entries(faults))(
       if (done.stored) expectBytes(blob ?? Buffer.alloc(0), body, hint);
       await downloads.drain(1000);
       await store.close();
+      expect(disk.leftOpen, hint).toEqual([]);
       isClean = disk.failed === undefined;
       if (isClean) expect(done.stored).toBe(true);
 

@@ -70,6 +70,7 @@ describe.each(Object.entries(faults))('the n-th operation of the disk is %s', (_
       });
       isArmed = false;
       await larder.close();
+      expect([n, disk.failed, disk.leftOpen]).toEqual([n, disk.failed, []]);
       isClean = disk.failed === undefined;
       expect([n, disk.failed, (await verify({ path: `${folder}/data`, index: 'memory' })).damaged]).toEqual([
         n,

@@ -175,6 +175,7 @@ describe.each(kinds)('a disk that is %s', (name, operations) => {
         const options = { path, maxSizeBytes: 3500, keepFreeBytes: 1 };
         try {
           await scenario({ ...options, disk });
+          expect(disk.leftOpen).toEqual([]);
           await everyBlobIsCounted(options);
           await aftermath(options, options.maxSizeBytes);
         } finally {

@@ -28,7 +28,10 @@ export async function publisher(store: Store, overwrites = false): Promise<Publi
   async function stage(text: string | Uint8Array): Promise<StagedFile> {
     const bytes = Buffer.from(text);
     const staged = await store.stage({ expectedSize: bytes.length });
-    await staged.write(bytes);
+    await staged.write(bytes).catch(async (error) => {
+      await staged.discard();
+      throw error;
+    });
     const digester = new Digester(['sha1']);
     digester.update(bytes);
     const file = { size: bytes.length, digests: digester.digests(), read: staged.read.bind(staged) };

@@ -561,6 +561,7 @@ describe('whatever disk operation fails while something is published', () => {
       );
       disk.heal();
       await store.close();
+      expect(disk.leftOpen, disk.failed).toEqual([]);
       const again = await opened({ path: store.path });
       const other = await publisher(again);
       if (outcome !== 'unclear') expect(other.hosting.has('a'), disk.failed).toBe(outcome === 'acknowledged');

@@ -414,6 +414,7 @@ describe('a disk that is', () => {
       expect(store.usage().reservedBytes, failing.failed).toBe(0);
       armed = false;
       await store.close();
+      expect(failing.leftOpen, failing.failed).toEqual([]);
       if (failing.failed === undefined) break;
     }
   });

@@ -22,6 +22,8 @@ export interface FaultyDisk extends Disk {
   readonly count: number;
   /** The operation that failed, once it has. */
   readonly failed: string | undefined;
+  /** Files that were opened and not closed, by path. */
+  readonly leftOpen: readonly string[];
   /** From now on nothing fails. */
   heal(): void;
 }
@@ -35,6 +37,7 @@ export function faultyDisk(
   let count = 0;
   let failed: string | undefined;
   let healed = false;
+  const leftOpen = new Map<DiskFile, string>();
 
   function hits(operation: string): boolean {
     if (!which(operation)) return false;
@@ -55,7 +58,8 @@ export function faultyDisk(
     throw error(operation);
   }
 
-  function wrap(file: DiskFile): DiskFile {
+  function wrap(file: DiskFile, path: string): DiskFile {
+    leftOpen.set(file, path);
     return {
       fd: file.fd,
       read: (...args) => run('read', () => file.read(...args)),
@@ -72,6 +76,7 @@ export function faultyDisk(
         const hit = hits('close');
         // A descriptor is gone after `close`, whatever it reports.
         await file.close();
+        leftOpen.delete(file);
         if (hit && fault.code !== undefined) throw error('close');
       },
     };
@@ -84,6 +89,9 @@ export function faultyDisk(
     get failed() {
       return failed;
     },
+    get leftOpen() {
+      return [...leftOpen.values()];
+    },
     heal() {
       healed = true;
     },
@@ -91,7 +99,7 @@ export function faultyDisk(
       const hit = hits('open');
       if (hit && fault.code !== undefined && !fault.late) throw error('open');
       const file = await realDisk.open(path, flags, mode);
-      if (!hit || fault.code === undefined) return wrap(file);
+      if (!hit || fault.code === undefined) return wrap(file, path);
       await file.close();
       throw error('open');
     },
