@@ -123,6 +123,9 @@ const longestKept = 3072;
 /** Bytes waiting for a slow reader above which nothing more is read from it. */
 const waitingBytes = 1024 * 1024;
 
+/** A part of a string keeps all of it in memory: of one that came with the head of an upload, up to 64 KiB. */
+const copyOf = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
+
 let dateText = '';
 let dateSecond = 0;
 
@@ -175,9 +178,12 @@ export function createWire(options: WireOptions): net.Server {
   }
 
   function keptHead(text: string): Head | undefined {
-    const head = parseHead(text, options.urlBytes);
+    const own = copyOf(text);
+    const head = parseHead(own, options.urlBytes);
+    // What differs each time, and is not for here anyway, would push out what comes again.
+    if (!head && !own.startsWith('GET ')) return undefined;
     if (heads.size >= headsKept) heads.clear();
-    heads.set(text, head ?? null);
+    heads.set(own, head ?? null);
     return head;
   }
 

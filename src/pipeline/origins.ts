@@ -1,11 +1,11 @@
 /** Remembers which source had something of a group, so that the rest of the group is asked for there first. */
-import { LRUCache } from 'lru-cache';
+import { lruOf } from '../core/lru.ts';
 import type { Origins } from '../core/repository.ts';
 
 const rememberedGroups = 20_000;
 
 export function createOrigins(): Origins {
-  const known = new LRUCache<string, string>({ max: rememberedGroups });
+  const known = lruOf<string>(rememberedGroups);
   return {
     get: (group) => known.get(group),
     set: (group, source) => void known.set(group, source),

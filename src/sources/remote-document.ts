@@ -14,6 +14,7 @@ import {
   type TakedownPolicy,
   type Verdict,
 } from '../core/freshness.ts';
+import { lruOf } from '../core/lru.ts';
 import { isTrouble, Problem, toProblem } from '../core/problem.ts';
 import type { Asking, FoundDocument } from '../core/source.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
@@ -122,9 +123,9 @@ export function createRemoteDocuments(options: RemoteDocumentOptions): RemoteDoc
     sizeCalculation: (links) => links.size + 1,
   });
   /** What each representation is answered with now. */
-  const current = new LRUCache<string, string>({ max: 20_000 });
+  const current = lruOf<string>(20_000);
   /** What was looked for in vain, so that the same question does not cost another request each time. */
-  const looks = new LRUCache<string, number>({ max: 10_000 });
+  const looks = lruOf<number>(10_000);
 
   function slotOf(want: Document, representation: string): Slot {
     return {

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
 import { subscribe } from '../../src/core/events.ts';
 import { createBase } from '../../src/http/base.ts';
@@ -97,7 +99,25 @@ async function exchange(
 const get = (port: number, url: string, ...lines: string[]): string =>
   [`GET ${url} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...lines, '', ''].join('\r\n');
 
+/** What is still in use, in bytes. */
+function heapInUse(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  return process.memoryUsage().heapUsed;
+}
+
 describe('the wire', () => {
+  it('keeps nothing of what came with a head that it remembers', async () => {
+    const { port } = await start();
+    const upload = 'x'.repeat(60_000);
+    const rest = `PUT /next HTTP/1.1\r\nHost: x\r\nContent-Length: ${upload.length}\r\n\r\n${upload}`;
+    const ask = (n: number) => exchange(port, get(port, `/cold/${n}`) + rest, [`node /cold/${n}`, 'node /next']);
+    for (let n = 0; n < 20; n++) await ask(n);
+    const before = heapInUse();
+    for (let n = 20; n < 320; n++) await ask(n);
+    expect(heapInUse() - before).toBeLessThan(300 * 20_000);
+  });
+
   it('answers a hot request without waking the HTTP server', async () => {
     const { port, seenByNode } = await start();
     const text = await exchange(port, get(port, '/hot'), ['hot bytes']);
