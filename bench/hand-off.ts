@@ -168,8 +168,8 @@ async function openStand(arena: Arena, program: string, sizes: readonly number[]
   await writeFile(configPath, JSON.stringify(config));
   const larder = await startServer({
     name: 'larder',
-    command: process.execPath,
-    args: [resolve(program), '--config', configPath],
+    command: resolve(program),
+    args: ['serve', '--config', configPath],
     folder: join(folder, 'larder'),
     port: larderPort,
     readyPath: '/readyz',
@@ -178,7 +178,7 @@ async function openStand(arena: Arena, program: string, sizes: readonly number[]
   try {
     const tokenOf = async (user: string): Promise<string> => {
       const args = ['token', 'create', '--org', 'bench', '--user', user, '--config', configPath];
-      const { stdout } = await run(process.execPath, [resolve(program, '../cli.ts'), ...args]);
+      const { stdout } = await run(resolve(program), args);
       return `Bearer ${stdout.trim()}`;
     };
     const own = `http://127.0.0.1:${larderPort}/bench/own/v1`;

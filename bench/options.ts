@@ -22,7 +22,7 @@ export const usage = `npm run bench -- [options]
   --quick          two rounds of one second: to see that everything works
   --write          write bench/results.md also after an incomplete or quick run (a full one always does)
   --work FOLDER    keep what was fetched and what the servers stored
-  --program FILE   Larder's entry point, default src/main.ts
+  --program FILE   Larder's command, default bin/larder
   --profile        CPU profile of Larder: what took its time, over all chosen rows`;
 
 /** Throws an error whose message is for people. */

@@ -144,8 +144,9 @@ async function startLarder(grounds: Grounds): Promise<Server> {
   await writeFile(configPath, stringify(config));
   return startServer({
     name: 'larder',
-    command: process.execPath,
-    args: [...grounds.nodeOptions, resolve(grounds.program), '--config', configPath],
+    command: resolve(grounds.program),
+    args: ['serve', '--config', configPath],
+    env: { NODE_OPTIONS: grounds.nodeOptions.join(' ') },
     folder,
     port,
     readyPath: '/readyz',

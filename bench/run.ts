@@ -25,7 +25,7 @@ import { measureWarm } from './warm.ts';
 const resultsPath = join(import.meta.dirname, 'results.md');
 
 async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2), join(import.meta.dirname, '../src/main.ts'));
+  const options = readOptions(process.argv.slice(2), join(import.meta.dirname, '../bin/larder'));
   if (options === 'help') {
     process.stdout.write(`${usage}\n`);
     return 0;

@@ -14,7 +14,7 @@ const usage = `npm run soak -- [options]
   --seed N         what happens follows from it, but for what time decides; default 1
   --rate N         times the usual number of steps a second; default 1
   --max-size MB    of the store, so small that it is always too full; default 250
-  --program FILE   Larder's entry point, default src/main.ts
+  --program FILE   Larder's command, default bin/larder
   --work FOLDER    keep data, log and result
   --node-option O  for Larder's process; more than once for more
   --write          write bench/soak.md (a run of 30 minutes or more always does)`;
@@ -56,7 +56,7 @@ async function main(): Promise<number> {
       rate: number('rate', 1),
       maxSizeBytes: number('max-size', 250) * 1e6,
       folder,
-      program: resolve(values.program ?? join(import.meta.dirname, '../src/main.ts')),
+      program: resolve(values.program ?? join(import.meta.dirname, '../bin/larder')),
       nodeOptions: values['node-option'] ?? [],
       pinned: true,
       sampleMs: 10_000,

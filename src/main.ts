@@ -1,5 +1,4 @@
 /** The process: read the configuration, start, signals, exit codes. */
-import { parseArgs } from 'node:util';
 import { createLarder, type Larder } from './app.ts';
 import { ConfigError, loadConfig } from './config/load.ts';
 import { needingRestart } from './config/restart.ts';
@@ -89,21 +88,3 @@ function untilStopped(larder: Larder, log: Log, reload: () => void, takeOver: ()
     if (takeOver()) reload();
   });
 }
-
-const usage = 'usage: npm start -- [--config FILE]   (every other command: npm run larder -- help)\n';
-
-/** Anything else than a configuration must not start a server by mistake. */
-async function main(): Promise<void> {
-  const options = { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
-  try {
-    const { values } = parseArgs({ options });
-    if (values.help) process.stdout.write(usage);
-    else await serve(values.config);
-  } catch (error) {
-    if (!(error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    process.stderr.write(`${(error as Error).message.split('\n')[0]}\n${usage}`);
-    process.exitCode = 2;
-  }
-}
-
-if (import.meta.main) await main();

@@ -15,7 +15,7 @@ const run = promisify(execFile);
 
 export interface SubjectOptions {
   readonly folder: string;
-  /** Larder's entry point; its command line lies beside it. */
+  /** Larder's command. */
   readonly program: string;
   readonly nodeOptions: readonly string[];
   readonly fakes: Readonly<Record<FormatId, Fake>>;
@@ -148,9 +148,8 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     writeFile(configPath, JSON.stringify(configurationOf(options, port, nth), undefined, 2));
   await writeConfiguration(0);
   const environment = { PATH: process.env.PATH, HOME: folder };
-  const commandLine = join(program, '../cli.ts');
   const larder = async (...args: readonly string[]): Promise<string> => {
-    const done = await run(process.execPath, [commandLine, ...args, '--config', configPath], {
+    const done = await run(program, [...args, '--config', configPath], {
       cwd: folder,
       env: environment,
       maxBuffer: 1 << 26,
@@ -167,14 +166,12 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
   };
 
   const output = await open(logPath, 'w');
-  const args = [...options.nodeOptions, program, '--config', configPath];
-  const [command, commandArgs] = pinned
-    ? ['taskset', ['-c', String(cores.server), process.execPath, ...args]]
-    : [process.execPath, args];
+  const args = ['serve', '--config', configPath];
+  const [command, commandArgs] = pinned ? ['taskset', ['-c', String(cores.server), program, ...args]] : [program, args];
   const child = spawn(command, commandArgs, {
     cwd: folder,
     detached: true,
-    env: { ...environment, NODE_ENV: 'production' },
+    env: { ...environment, NODE_ENV: 'production', NODE_OPTIONS: options.nodeOptions.join(' ') },
     stdio: ['ignore', output.fd, output.fd],
   });
   await once(child, 'spawn');

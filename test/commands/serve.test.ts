@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -103,12 +103,16 @@ it('exits with 1 when it cannot start', async () => {
 });
 
 it.each([
-  [['--help'], 0, /^usage: /, /^$/],
-  [['setup', 'npm'], 2, /^$/, /setup.*\nusage: /s],
-  [['--confg', 'x'], 2, /^$/, /--confg.*\nusage: /s],
+  [['--help'], 0, /^Usage: larder serve/m, /^$/],
+  [['setup', 'npm'], 2, /^$/, /setup/],
+  [['--confg', 'x'], 2, /^$/, /--confg/],
 ] as const)('started as npm start does, with %j, it is no server', async (args, code, out, err) => {
-  const main = join(root, 'src/main.ts');
-  const running = spawn(process.execPath, [main, ...args], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } };
+  const [program = '', ...first] = scripts.start.split(' ');
+  const running = spawn(join(root, program), [...first, ...args], {
+    cwd: folder.path,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   child = running;
   const [said, complained, [status]] = await Promise.all([
     text(running.stdout),

@@ -13,7 +13,7 @@ test('a mixed load of every format leaves no wrong byte, no open descriptor and 
     minutes: 0.5,
     seed: 7,
     folder: folder.path,
-    program: join(root, 'src/main.ts'),
+    program: join(root, 'bin/larder'),
     nodeOptions: [],
     // So little that it is too full within seconds.
     maxSizeBytes: 60e6,

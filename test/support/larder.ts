@@ -199,10 +199,10 @@ async function waitForUrl(child: ChildProcess, log: string[]): Promise<string> {
   return await found.promise;
 }
 
-/** As a process of its own, the way `npm start` does it. */
+/** As a process of its own. */
 export async function spawnLarder(settings: Settings, nodeOptions: readonly string[] = []): Promise<LarderProcess> {
   const place = await prepare(settings);
-  const args = [...nodeOptions, join(root, 'src/main.ts'), '--config', place.configFile];
+  const args = [...nodeOptions, join(root, 'src/cli.ts'), 'serve', '--config', place.configFile];
   const child = spawn(...placed(process.execPath, args), {
     cwd: place.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
