@@ -18,38 +18,104 @@ export function levelOf(request: Request): number {
 }
 
 export function accessLine(request: Request, time: number): string {
-  const { id, method, repository, route, remote, userAgent } = request;
-  const url = redactUrl(request.url);
-  // One look over all of them is cheaper than one look over each, and nearly always finds nothing.
-  const quote = special.test(id + method + url + repository + route + remote + userAgent) ? JSON.stringify : inQuotes;
-  let line = `{"level":${levelOf(request)},"time":${clock(time)},"id":${quote(id)},"method":${quote(method)},"url":${quote(url)},"status":${request.status},"repository":${quote(repository)},"route":${quote(route)},"cache":"${request.outcome}","bytes":${request.bytesSent},"ms":${decimal(request.durationMs)}`;
-  if (request.firstByteMs !== undefined) line += `,"ttfb":${decimal(request.firstByteMs)}`;
-  line += `,"remote":${quote(remote)},"ua":${quote(userAgent)}`;
+  const { id, url, firstByteMs } = request;
+  if (firstByteMs === undefined || isUnusual(request) || url.length > longestKept || special.test(id))
+    return wholeLine(request, time);
+  return `${startOf(levelOf(request), time)}${id}${middleOf(request)}${decimal(request.durationMs)},"ttfb":${decimal(firstByteMs)}${endOf(request)}`;
+}
+
+const isUnusual = ({ error, traceparent, trace, handOff, aborted }: Request): boolean =>
+  error !== undefined || traceparent !== undefined || trace !== undefined || handOff !== undefined || aborted === true;
+
+function wholeLine(request: Request, time: number): string {
+  const { id, firstByteMs } = request;
+  let line = `${startOf(levelOf(request), time)}${quote(id).slice(1, -1)}${printMiddle(request)}${decimal(request.durationMs)}`;
+  if (firstByteMs !== undefined) line += `,"ttfb":${decimal(firstByteMs)}`;
+  line += printClient(request);
   const trace = request.trace ?? traceIdIn(request.traceparent);
   if (trace !== undefined) line += `,"trace":"${trace}"`;
   if (request.handOff !== undefined) line += `,"handOff":"${request.handOff}"`;
   if (request.aborted) line += ',"aborted":true';
   if (request.error !== undefined) line += `,"err":${JSON.stringify(errorText(request.error))}`;
-  return `${line},"msg":"request"}\n`;
+  return `${line}${last}`;
 }
+
+const last = ',"msg":"request"}\n';
+
+const printMiddle = ({ method, url, status, repository, route, outcome, bytesSent }: Request): string =>
+  `","method":${quote(method)},"url":${quote(redactUrl(url))},"status":${status},"repository":${quote(repository)},"route":${quote(route)},"cache":"${outcome}","bytes":${bytesSent},"ms":`;
+
+const printClient = ({ remote, userAgent }: Request): string => `,"remote":${quote(remote)},"ua":${quote(userAgent)}`;
+
+/** Addresses, and clients, that were seen last: most of a line is as it was the last time, and printing it takes longer than finding it. */
+const mostKept = 2048;
+const longestKept = 512;
+
+interface Middle {
+  readonly method: string;
+  readonly status: number;
+  readonly repository: string;
+  readonly route: string;
+  readonly outcome: string;
+  readonly bytesSent: number;
+  readonly text: string;
+}
+
+const middles = new Map<string, Middle>();
+const ends = new Map<string, { readonly userAgent: string; readonly text: string }>();
+
+/** From the id to the duration. */
+function middleOf(request: Request): string {
+  const { method, url, status, repository, route, outcome, bytesSent } = request;
+  const known = middles.get(url);
+  if (
+    known !== undefined &&
+    known.status === status &&
+    known.bytesSent === bytesSent &&
+    known.outcome === outcome &&
+    known.route === route &&
+    known.repository === repository &&
+    known.method === method
+  )
+    return known.text;
+  const text = inOnePiece(printMiddle(request));
+  if (middles.size >= mostKept) middles.clear();
+  middles.set(inOnePiece(url), { method, status, repository, route, outcome, bytesSent, text });
+  return text;
+}
+
+function endOf(request: Request): string {
+  const { remote, userAgent } = request;
+  const known = ends.get(remote);
+  if (known !== undefined && known.userAgent === userAgent) return known.text;
+  const text = inOnePiece(printClient(request) + last);
+  if (userAgent.length > longestKept) return text;
+  if (ends.size >= mostKept) ends.clear();
+  ends.set(inOnePiece(remote), { userAgent: inOnePiece(userAgent), text });
+  return text;
+}
+
+/** Neither put together anew each time it is written, nor part of something larger that would stay in memory with it. */
+const inOnePiece = (text: string): string => Buffer.from(text).toString();
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Those are what must not go out as they are.
 const special = /["\\\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]/;
 
-function inQuotes(text: string): string {
-  return `"${text}"`;
-}
+/** A look costs less than `JSON.stringify`, and nearly always finds nothing. */
+const quote = (text: string): string => (special.test(text) ? JSON.stringify(text) : `"${text}"`);
 
-let clockTime = 0;
-let clockText = '0';
+let startTime = 0;
+let startLevel = 0;
+let startText = '';
 
-/** Many lines share a millisecond, and printing a number that long takes as long as the rest of the line. */
-function clock(time: number): string {
-  if (time !== clockTime) {
-    clockTime = time;
-    clockText = String(time);
+/** Up to the id. Many lines share a millisecond. */
+function startOf(level: number, time: number): string {
+  if (time !== startTime || level !== startLevel) {
+    startTime = time;
+    startLevel = level;
+    startText = inOnePiece(`{"level":${level},"time":${time},"id":"`);
   }
-  return clockText;
+  return startText;
 }
 
 const thousandths = Array.from({ length: 1000 }, (_, part) => (part === 0 ? '' : `.${String(part).padStart(3, '0')}`));

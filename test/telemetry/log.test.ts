@@ -54,6 +54,26 @@ describe('an access line', () => {
     expect(JSON.parse(accessLine(request({ durationMs }), 1)).ms).toBe(ms);
   });
 
+  it.each([
+    [{ id: 'r-2' }, { id: 'r-2' }],
+    [{ method: 'HEAD' }, { method: 'HEAD' }],
+    [{ url: '/public/npm/other' }, { url: '/public/npm/other' }],
+    [{ status: 304 }, { status: 304 }],
+    [{ status: 503 }, { status: 503, level: 40 }],
+    [{ repository: 'acme/npm' }, { repository: 'acme/npm' }],
+    [{ route: 'tarball' }, { route: 'tarball' }],
+    [{ outcome: 'miss' as const }, { cache: 'miss' }],
+    [{ bytesSent: 7 }, { bytes: 7 }],
+    [{ durationMs: 2 }, { ms: 2 }],
+    [{ firstByteMs: 2 }, { ttfb: 2 }],
+    [{ remote: '::1' }, { remote: '::1' }],
+    [{ userAgent: 'pnpm' }, { ua: 'pnpm' }],
+  ])('that differs in %j from the one before says so, and so does the next', (more, told) => {
+    const usual = JSON.parse(accessLine(request(), 1));
+    for (const time of [1, 2]) expect(JSON.parse(accessLine(request(more), time))).toEqual({ ...usual, ...told, time });
+    expect(JSON.parse(accessLine(request(), 1))).toEqual(usual);
+  });
+
   it('says what went wrong, and warns when it was us or an upstream', () => {
     const error = new Problem('upstream_unavailable', 'npmjs does not answer');
     const line = JSON.parse(accessLine(request({ status: 503, error, aborted: true }), 1));
