@@ -63,6 +63,8 @@ export interface LarderParts {
 
 /** A worker must be able to hold a document at its limit decoded, and no more. */
 const workerHeapMegabytes = 2048;
+/** Bytes that nobody looks at any more stay in memory until their generation is full. Less slows big documents down. */
+const workerYoungMegabytes = 32;
 const idleWorkerMs = 30_000;
 
 function createPool(threads: number) {
@@ -72,7 +74,7 @@ function createPool(threads: number) {
     minThreads: 0,
     maxThreads: threads,
     idleTimeout: idleWorkerMs,
-    resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes },
+    resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes, maxYoungGenerationSizeMb: workerYoungMegabytes },
   });
   // The pool's own queue knows no organisations, so that nobody is to wait there.
   const turns = createQueue({ concurrency: threads, maxWaiting: Number.POSITIVE_INFINITY });

@@ -63,7 +63,7 @@ export interface StoredEntriesParts {
 
 /** Entry objects read at a time while going through all of them. */
 const readsAtOnce = 16;
-const mostInMemory = 10_000;
+const mostInMemory = 4_000;
 /** Then the index is asked again: another process may have written. */
 const memoryMs = 1_000;
 /** "Not here" is worth remembering while an upstream is away, but not for ever. */
