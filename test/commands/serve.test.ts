@@ -48,22 +48,32 @@ it('serves until it is told to stop, and then exits with 0', async () => {
   expect(await exited).toEqual([0, null]);
 });
 
-function spawnServe(file: string) {
+function spawnServe(file: string, environment: Readonly<Record<string, string>> = {}) {
   return spawn(program, ['serve', '--config', file], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env.PATH ?? '' },
+    env: { PATH: process.env.PATH ?? '', ...environment },
   });
 }
 
 /** Starts it with a configuration that does not come before the test writes it into the pipe. */
-async function startWaiting() {
+async function startWaiting(environment?: Readonly<Record<string, string>>) {
   const file = join(folder.path, 'pipe.yaml');
   await promisify(execFile)('mkfifo', [file]);
-  const running = spawnServe(file);
+  const running = spawnServe(file, environment);
   child = running;
   // Opening it for writing waits for a reader.
   return { running, file, pipe: await open(file, 'w') };
 }
+
+it.each([
+  ['holds the allocator to what it begins with', {}, '2'],
+  ['leaves the allocator alone that somebody has set up', { MALLOC_ARENA_MAX: '7' }, '7'],
+] as const)('%s', async (_, environment, arenas) => {
+  const { running, pipe } = await startWaiting(environment);
+  const variables = (await readFile(`/proc/${running.pid}/environ`, 'latin1')).split('\0');
+  expect(variables.filter((one) => one.startsWith('MALLOC_ARENA_MAX='))).toEqual([`MALLOC_ARENA_MAX=${arenas}`]);
+  await pipe.close();
+});
 
 it('survives a reload while it starts, and does it afterwards', async () => {
   const { running, file, pipe } = await startWaiting();
