@@ -2,35 +2,13 @@
 import { Tinypool } from 'tinypool';
 import type { Format } from './core/format.ts';
 import { loadFormat } from './formats/load.ts';
-import { type Decoded, derive, type Job, learn, pack } from './pipeline/derive.ts';
+import { createDecoded } from './pipeline/decoded.ts';
+import { derive, type Job, learn, pack } from './pipeline/derive.ts';
 
 const formats = new Map<string, Promise<Format>>();
 
-/** Raw bytes of what is kept decoded: one very big document or some smaller ones, for as long as questions about them follow each other. */
-const keepBytes = 48 * 1024 * 1024;
-const keepMs = 5_000;
-
-const kept = new Map<string, { doc: unknown; bytes: number }>();
-let keptBytes = 0;
-let expiry: NodeJS.Timeout | undefined;
-
-const decoded: Decoded = {
-  get: (key) => kept.get(key)?.doc,
-  set(key, doc, bytes) {
-    for (const [oldest, { bytes: size }] of kept) {
-      if (keptBytes + bytes <= keepBytes) break;
-      kept.delete(oldest);
-      keptBytes -= size;
-    }
-    kept.set(key, { doc, bytes });
-    keptBytes += bytes;
-    clearTimeout(expiry);
-    expiry = setTimeout(() => {
-      kept.clear();
-      keptBytes = 0;
-    }, keepMs).unref();
-  },
-};
+/** One very big document, or some smaller ones. */
+const decoded = createDecoded({ mostBytes: 48 * 1024 * 1024, keepMs: 5_000 });
 
 function formatFor(job: { format: string; options: Readonly<Record<string, unknown>> }): Promise<Format> {
   const key = `${job.format}\n${JSON.stringify(job.options)}`;
