@@ -74,6 +74,8 @@ function createPool(threads: number) {
     minThreads: 0,
     maxThreads: threads,
     idleTimeout: idleWorkerMs,
+    // Otherwise a thread that waits for work sleeps: no timer runs in it, and nothing that V8 has to do later.
+    useAtomics: false,
     resourceLimits: { maxOldGenerationSizeMb: workerHeapMegabytes, maxYoungGenerationSizeMb: workerYoungMegabytes },
   });
   // The pool's own queue knows no organisations, so that nobody is to wait there.

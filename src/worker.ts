@@ -1,4 +1,6 @@
 /** A worker thread's whole program: big documents are decoded, projected and packed here, so that the event loop stays free. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Tinypool } from 'tinypool';
 import type { Format } from './core/format.ts';
 import { loadFormat } from './formats/load.ts';
@@ -27,7 +29,50 @@ function handOver<T>(value: T, ...bytes: readonly (Uint8Array | undefined)[]): T
   return Tinypool.move({ [Tinypool.transferableSymbol]: [...buffers], [Tinypool.valueSymbol]: value } as never) as T;
 }
 
+/**
+ * V8 waits until a heap has grown to a multiple of what is alive in it before it looks for what is not; and the bytes of documents, beside the
+ * heap, until there are 64 MiB of them. In a thread that lives long and sees a document now and then, that is memory for nothing.
+ */
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+const collectAfterBytes = 16 * 1024 * 1024;
+const collectAfterMs = 2_000;
+let bytesSince = 0;
+let collecting: NodeJS.Timeout | undefined;
+
+function collectSoon(bytes: number): void {
+  bytesSince += bytes;
+  clearTimeout(collecting);
+  // The answer leaves first.
+  collecting = setTimeout(collect, bytesSince >= collectAfterBytes ? 0 : collectAfterMs).unref();
+}
+
+function collect(): void {
+  bytesSince = 0;
+  collectGarbage();
+}
+
+function bytesOf(job: Job): number {
+  switch (job.kind) {
+    case 'learn':
+      return job.input.bytes.byteLength;
+    case 'derive':
+      return job.inputs.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+    case 'pack':
+      return job.bytes.byteLength;
+  }
+}
+
 export async function work(job: Job): Promise<unknown> {
+  const bytes = bytesOf(job);
+  try {
+    return await done(job);
+  } finally {
+    collectSoon(bytes);
+  }
+}
+
+async function done(job: Job): Promise<unknown> {
   switch (job.kind) {
     case 'learn':
       return learn(await formatFor(job), job, decoded);
