@@ -10,7 +10,8 @@ import { derive, type Job, learn, pack } from './pipeline/derive.ts';
 const formats = new Map<string, Promise<Format>>();
 
 /** One very big document, or some smaller ones. */
-const decoded = createDecoded({ mostBytes: 48 * 1024 * 1024, keepMs: 5_000 });
+const keepMs = 5_000;
+const decoded = createDecoded({ mostBytes: 48 * 1024 * 1024, keepMs });
 
 function formatFor(job: { format: string; options: Readonly<Record<string, unknown>> }): Promise<Format> {
   const key = `${job.format}\n${JSON.stringify(job.options)}`;
@@ -36,7 +37,8 @@ function handOver<T>(value: T, ...bytes: readonly (Uint8Array | undefined)[]): T
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 const collectAfterBytes = 16 * 1024 * 1024;
-const collectAfterMs = 2_000;
+/** Then nothing is kept decoded any more. */
+const collectAfterMs = keepMs + 1_000;
 let bytesSince = 0;
 let collecting: NodeJS.Timeout | undefined;
 
