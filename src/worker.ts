@@ -40,17 +40,23 @@ const collectAfterBytes = 16 * 1024 * 1024;
 /** Then nothing is kept decoded any more. */
 const collectAfterMs = keepMs + 1_000;
 let bytesSince = 0;
-let collecting: NodeJS.Timeout | undefined;
+let nextPause: NodeJS.Timeout | undefined;
+let isDue = false;
 
 function collectSoon(bytes: number): void {
   bytesSince += bytes;
-  clearTimeout(collecting);
-  // The answer leaves first.
-  collecting = setTimeout(collect, bytesSince >= collectAfterBytes ? 0 : collectAfterMs).unref();
+  clearTimeout(nextPause);
+  if (bytesSince < collectAfterBytes) nextPause = setTimeout(collect, collectAfterMs).unref();
+  else if (!isDue) {
+    isDue = true;
+    // The answer leaves first.
+    setImmediate(collect);
+  }
 }
 
 function collect(): void {
   bytesSince = 0;
+  isDue = false;
   collectGarbage();
 }
 
