@@ -94,9 +94,9 @@ function configurationOf(options: SubjectOptions, port: number, nth: number): ob
     ]),
   );
   return {
-    server: { listen: `127.0.0.1:${port}`, drain: '10s', hotMemory: '16MiB' },
-    // Small caches are full soon, and what grows after that is a leak.
-    documents: { memory: '32MiB' },
+    server: { listen: `127.0.0.1:${port}`, drain: '10s', hotMemory: '8MiB' },
+    // Small caches are full when the warm-up is over, and what grows after that is a leak.
+    documents: { memory: '8MiB' },
     storage: { path: join(folder, 'data'), maxSize: maxSizeBytes },
     upstreams: Object.fromEntries(
       formats.map((format) => [
