@@ -1,6 +1,7 @@
 /** Remembers which source had something of a group, so that the rest of the group is asked for there first. */
-import { lruOf } from '../core/lru.ts';
+
 import type { Origins } from '../core/repository.ts';
+import { lruOf } from '../sources/lru.ts';
 
 const rememberedGroups = 20_000;
 

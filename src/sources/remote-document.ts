@@ -14,7 +14,6 @@ import {
   type TakedownPolicy,
   type Verdict,
 } from '../core/freshness.ts';
-import { lruOf } from '../core/lru.ts';
 import { isTrouble, Problem, toProblem } from '../core/problem.ts';
 import type { Asking, FoundDocument } from '../core/source.ts';
 import type { EntryKey, StoredEntry } from '../store/entries.ts';
@@ -23,6 +22,7 @@ import type { Upstream } from '../upstream/client.ts';
 import type { Download, DownloadFacts, Downloads } from '../upstream/download.ts';
 import { aboutOf, type Locate, notStored, refuseStatus, unhurried, viaOf } from './asking.ts';
 import { openEntry } from './entry-blob.ts';
+import { lruOf } from './lru.ts';
 import { obtain } from './obtain.ts';
 import { readAll } from './staged-bytes.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { lruOf } from '../../src/core/lru.ts';
+import { lruOf } from '../../src/sources/lru.ts';
 
 test('what was used least recently makes way, as soon as there are too many', () => {
   const cache = lruOf<number>(2);
