@@ -48,6 +48,16 @@ type Line =
 
 const nothingYet = '0';
 
+/**
+ * In memory of its own: `Buffer.from` gives a part of 64 KiB that it shares with whatever comes next, and what is published now and then
+ * would keep all of that, each. A checkpoint is read in one go, and shares it with itself.
+ */
+function kept(json: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(json));
+  bytes.write(json);
+  return bytes;
+}
+
 export class HostedState {
   readonly #packages = new Map<string, HostedPackage>();
   readonly #entries = new Map<string, Entry>();
@@ -128,7 +138,7 @@ export class HostedState {
     this.#drop(one, change.drop ?? []);
     for (const put of change.put ?? []) this.#put(one, { ...put, publishedAt: at });
     for (const record of change.records ?? []) this.#record(one, record, at);
-    if (change.about) one.about = Buffer.from(JSON.stringify(change.about));
+    if (change.about) one.about = kept(JSON.stringify(change.about));
     // A number may come again when an older journal is put back, but hardly at the same moment.
     const stamp = `${number}-${Date.parse(at).toString(36)}`;
     this.#stamp = stamp;
@@ -269,7 +279,7 @@ export class HostedState {
     const yanked = change.yanked ?? before?.yanked;
     const source = change.source ?? before?.source;
     one.records.set(version, {
-      facts: Buffer.from(JSON.stringify(facts)),
+      facts: kept(JSON.stringify(facts)),
       files: before ? [...new Set([...before.files, ...files])] : files,
       publishedAt: before?.publishedAt ?? at,
       changedAt: at,
