@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Body, Document, Entry } from '../core/format.ts';
+import { ownBytes } from '../core/own-bytes.ts';
 import { Problem } from '../core/problem.ts';
 import { matchesName, namesOf, type Repository } from '../core/repository.ts';
 import type { Asking, FoundArtifact, FoundDocument, Source } from '../core/source.ts';
@@ -74,7 +75,8 @@ export function createHosted({ claims, merge, hosting, store, repository, now }:
     const slot = `${type.id}\n${path}\n${variant}\n${key}`;
     const known = bodies.get(slot);
     if (known) return known.body;
-    const body = type.render?.(want, hosting.view(narrowedTo(sight)));
+    const made = type.render?.(want, hosting.view(narrowedTo(sight)));
+    const body = made && { ...made, bytes: ownBytes(made.bytes) };
     bodies.set(slot, { body });
     return body;
   }
