@@ -202,11 +202,11 @@ async function waitForUrl(child: ChildProcess, log: string[]): Promise<string> {
 /** As a process of its own. */
 export async function spawnLarder(settings: Settings, nodeOptions: readonly string[] = []): Promise<LarderProcess> {
   const place = await prepare(settings);
-  const args = [...nodeOptions, join(root, 'src/cli.ts'), 'serve', '--config', place.configFile];
-  const child = spawn(...placed(process.execPath, args), {
+  const args = ['serve', '--config', place.configFile];
+  const child = spawn(...placed(join(root, 'bin/larder'), args), {
     cwd: place.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH ?? '', HOME: place.folder, ...compiled },
+    env: { PATH: process.env.PATH ?? '', HOME: place.folder, NODE_OPTIONS: nodeOptions.join(' '), ...compiled },
   });
   // A test run that is broken off leaves nothing running.
   const orphaned = (): void => void child.kill('SIGKILL');
