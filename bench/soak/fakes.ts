@@ -37,7 +37,7 @@ export interface Tally {
   bytes: number;
   /** Of those, in answers that went out whole on a connection that lived on. */
   wholeBytes: number;
-  /** Answers that Larder left before their end. */
+  /** Answers that Larder left before their end, or that may have been lost with their connection. */
   left: number;
   readonly faults: Record<string, number>;
   refusals: number;
@@ -172,7 +172,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
   ): void {
     head(response, status, { 'content-type': type, 'content-length': text.length, ...more });
     if (request.method === 'HEAD') {
-      response.end();
+      endWhole(response, 0);
       return;
     }
     tally.bytes += text.length;
@@ -183,10 +183,18 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
   /** What is handed to the system may still be lost with its connection, or left unread: then that does not live on. */
   function endWhole(response: ServerResponse, bytes: number): void {
     const socket = response.socket;
+    let isJudged = false;
+    const judge = (arrived: boolean): void => {
+      if (isJudged) return;
+      isJudged = true;
+      if (arrived) tally.wholeBytes += bytes;
+      else tally.left += 1;
+    };
+    response.on('close', () => {
+      if (!response.writableFinished) judge(false);
+    });
     response.end(() => {
-      setTimeout(() => {
-        if (socket && !socket.destroyed) tally.wholeBytes += bytes;
-      }, 1000).unref();
+      setTimeout(() => judge(!!socket && !socket.destroyed), 1000).unref();
     });
   }
 
@@ -222,7 +230,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
     const etag = thing.headers?.etag;
     if (etag !== undefined && request.headers['if-none-match']?.includes(etag)) {
       head(response, 304, { ...thing.headers });
-      response.end();
+      endWhole(response, 0);
       return;
     }
     const coded = thing.kind === 'document' && acceptsGzip(request) && thing.content.size > 500;
@@ -233,7 +241,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
     const range = thing.kind === 'document' ? undefined : rangeIn(request, content.size, etag);
     if (range === 'bad') {
       head(response, 416, { 'content-range': `bytes */${content.size}`, 'content-length': 0 });
-      response.end();
+      endWhole(response, 0);
       return;
     }
     const { from, to } = range ?? { from: 0, to: content.size };
@@ -256,7 +264,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       ...(thing.kind === 'document' ? {} : { 'accept-ranges': 'bytes' }),
     });
     if (request.method === 'HEAD') {
-      response.end();
+      endWhole(response, 0);
       return;
     }
     response.flushHeaders();
@@ -300,9 +308,6 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       socket?.end(() => socket.destroy());
       return;
     }
-    response.on('close', () => {
-      if (!response.writableFinished) tally.left += 1;
-    });
     endWhole(response, sent);
   }
 

@@ -100,10 +100,14 @@ export function openSpanQueue(collector: Collector): SpanQueue {
 
 /**
  * The library tries again for seconds when a connection fails with one of the usual codes, and its timer holds up the end of the
- * process. What could not be sent is worth less than that: such an error is given a code that means nothing to it.
+ * process. What could not be sent is worth less than that: such an error is given a code that means nothing to it. But for a
+ * connection that was kept: the collector may close it just as it is used again, which says nothing of the collector (RFC 9112,
+ * section 9.3.1).
  */
 function openAgent(url: string, isClosed: () => boolean): http.Agent {
   const agent = new (url.startsWith('https:') ? https : http).Agent({ keepAlive: true });
+  const kept = new WeakSet<object>();
+  agent.on('free', (socket: object) => kept.add(socket));
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, done) => {
     if (isClosed()) {
@@ -112,7 +116,7 @@ function openAgent(url: string, isClosed: () => boolean): http.Agent {
     }
     const socket = connect(options, done);
     socket?.prependListener('error', (error: NodeJS.ErrnoException) => {
-      error.code = `COLLECTOR_${error.code}`;
+      if (!socket || !kept.has(socket)) error.code = `COLLECTOR_${error.code}`;
     });
     return socket;
   };
