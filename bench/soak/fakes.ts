@@ -35,7 +35,7 @@ export interface Tally {
   readonly heads: Record<string, number>;
   /** Bytes of bodies handed to the system. */
   bytes: number;
-  /** Of those, in answers that went out whole on a connection that lived on. */
+  /** Of those, in answers that arrived whole. */
   wholeBytes: number;
   /** Answers that Larder left before their end, or that may have been lost with their connection. */
   left: number;
@@ -110,6 +110,10 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
   const tally: Tally = { heard: 0, heads: {}, bytes: 0, wholeBytes: 0, left: 0, faults: {}, refusals: 0 };
   const askedFor = new Map<string, number>();
   const sockets = new Set<Socket>();
+  /** Connections that were destroyed here, whatever was still on its way. */
+  const cutOff = new WeakSet<Socket>();
+  /** To be called when the last whole answer on a connection has arrived. */
+  const arrivals = new Map<Socket, () => void>();
   let lastTrouble = Number.NEGATIVE_INFINITY;
   let refusing = false;
   let origin = '';
@@ -133,6 +137,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     tally.heard += 1;
+    arrivals.get(request.socket)?.();
     const url = request.url ?? '';
     let body = '';
     for await (const piece of request) body += (piece as Buffer).toString('latin1');
@@ -180,22 +185,29 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
     endWhole(response, text.length);
   }
 
-  /** What is handed to the system may still be lost with its connection, or left unread: then that does not live on. */
+  /**
+   * What is handed to the system may still be lost with its connection, or left unread there. It arrived once the next request
+   * comes on the same connection, or that ends without an error after all was sent.
+   */
   function endWhole(response: ServerResponse, bytes: number): void {
-    const socket = response.socket;
-    let isJudged = false;
-    const judge = (arrived: boolean): void => {
-      if (isJudged) return;
-      isJudged = true;
-      if (arrived) tally.wholeBytes += bytes;
+    const { socket } = response;
+    if (!socket) {
+      tally.left += 1;
+      return;
+    }
+    let isOver = false;
+    const settle = (hasArrived: boolean): void => {
+      if (isOver) return;
+      isOver = true;
+      socket.off('close', close);
+      arrivals.delete(socket);
+      if (hasArrived) tally.wholeBytes += bytes;
       else tally.left += 1;
     };
-    response.on('close', () => {
-      if (!response.writableFinished) judge(false);
-    });
-    response.end(() => {
-      setTimeout(() => judge(!!socket && !socket.destroyed), 1000).unref();
-    });
+    const close = (hadError: boolean): void => settle(response.writableFinished && !hadError && !cutOff.has(socket));
+    socket.on('close', close);
+    arrivals.set(socket, () => settle(true));
+    response.end();
   }
 
   async function send(
@@ -343,7 +355,10 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       refusing = true;
       tally.refusals += 1;
       server.close();
-      for (const socket of sockets) socket.destroy();
+      for (const socket of sockets) {
+        cutOff.add(socket);
+        socket.destroy();
+      }
       await delay(ms);
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');

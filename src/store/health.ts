@@ -66,8 +66,9 @@ export class Health {
     return this.#clock() - this.#triedAt >= retryMs;
   }
 
-  /** A write failed: if the disk is the reason, new bytes are refused for a while. Returns the error. */
+  /** A write failed: if the disk is the reason, and not a refusal of ours, new bytes are refused for a while. Returns the error. */
   failed(error: unknown): unknown {
+    if (error instanceof NoSpace) return error;
     if (!refusals.has(codeOf(error) ?? '')) return error;
     this.#doubtful = true;
     this.#triedAt = this.#clock();
@@ -106,9 +107,13 @@ export class Health {
   }
 }
 
-/** An error that callers treat like a full disk. */
+/** A refusal of ours, which callers treat like a full disk. It says nothing about the disk. */
+class NoSpace extends Error {
+  readonly code = 'ENOSPC';
+}
+
 export function noSpace(message: string, cause?: unknown): Error {
-  return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code: 'ENOSPC' });
+  return new NoSpace(message, cause === undefined ? undefined : { cause });
 }
 
 function describe(error: unknown): string {

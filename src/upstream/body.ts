@@ -33,7 +33,11 @@ export function openBody(readable: Readable, watch: BodyWatch, signal: AbortSign
     const kind = kindOf(error, 'body');
     if (kind !== 'aborted') failure = { kind, error };
   });
-  readable.once('close', () => watch.onEnd(failure));
+  readable.once('close', () => {
+    // What had come and was not read when it was left.
+    if (readable.readableLength > 0) watch.onBytes(readable.readableLength);
+    watch.onEnd(failure);
+  });
 
   function destroy(error?: Error): void {
     if (readable.destroyed) return;

@@ -22,6 +22,10 @@ async function filled(store: Store, names: readonly string[], size = 1000): Prom
   for (const name of names) await store.blobs.add(bytesOf(name, size));
 }
 
+async function* pieces(...bytes: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* bytes;
+}
+
 function kept(store: Store, names: string, size = 1000): string {
   return [...names].filter((name) => store.blobs.has(digestFor(name, size))).join('');
 }
@@ -255,6 +259,25 @@ describe('what does not fit', () => {
     expect(store.usage().reservedBytes).toBe(0);
   });
 
+  test('is no trouble of the disk: who needs less gets it at once', async () => {
+    const clock = standingClock();
+    const store = await opened({ maxSizeBytes: 3000, clock });
+    const stage = await store.stage({});
+    await expect(stage.write(bytesOf('x', 3001))).rejects.toMatchObject({ code: 'ENOSPC', message: /never fit/ });
+    expect(store.health()).toEqual({ writable: true, usable: true });
+    await filled(store, ['a']);
+    const upload = await store.uploads.open({ repository: 'acme/files', name: 'n', by: 'anna' });
+    await expect(upload.append(pieces(bytesOf('y', 3001)), 1e6)).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(store.health()).toEqual({ writable: true, usable: true });
+    const large = await store.stage({ expectedSize: 2900 });
+    await expect(upload.append(pieces(bytesOf('z', 200)), 1e6)).rejects.toMatchObject({ message: /no room now/ });
+    expect(store.health().writable).toBe(false);
+    await large.discard();
+    await filled(store, ['b']);
+    expect(store.health()).toEqual({ writable: true, usable: true });
+    await Promise.all([stage.discard(), upload.discard().then(() => upload.release())]);
+  });
+
   test('costs nobody their place: evicting for nothing is not done', async () => {
     const store = await opened({ maxSizeBytes: 4000 });
     await filled(store, ['a', 'b']);
@@ -262,6 +285,38 @@ describe('what does not fit', () => {
     await expect(store.stage({ expectedSize: 3000 })).rejects.toMatchObject({ code: 'ENOSPC' });
     expect(kept(store, 'ab')).toBe('ab');
     await stage.discard();
+  });
+});
+
+describe('a disk that failed', () => {
+  test('is tried again after its time, also while writes that began before go on being refused', async () => {
+    const clock = standingClock();
+    let fails = false;
+    const store = await opened({
+      clock,
+      disk: diskWith({
+        open: async (path, flags, mode) => {
+          const file = await disk.open(path, flags, mode);
+          return {
+            ...fileOperations(file),
+            write: async (...args) => {
+              if (fails) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+              return file.write(...args);
+            },
+          };
+        },
+      }),
+    });
+    const stages = await Promise.all([1, 2, 3].map(() => store.stage({})));
+    fails = true;
+    for (const stage of stages) {
+      await expect(stage.write(bytesOf('x'))).rejects.toMatchObject({ code: 'ENOSPC' });
+      clock.forward(1000);
+    }
+    fails = false;
+    await filled(store, ['a']);
+    expect(store.health()).toEqual({ writable: true, usable: true });
+    await Promise.all(stages.map((stage) => stage.discard()));
   });
 });
 

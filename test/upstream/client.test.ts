@@ -295,6 +295,22 @@ describe('what happened', () => {
 
   it.each([
     ['left', ({ body }: Reply) => body.destroy()],
+    ['discarded', (reply: Reply) => reply.discard()],
+    ['aborted', (_reply: Reply, leaving: AbortController) => leaving.abort(new Error('gone'))],
+  ])('counts the bytes of an answer that had come when it was %s', async (_what, leave) => {
+    const server = await fake();
+    server.at('/x', { raw: 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello' });
+    const [bytes, queue] = [heard('upstream.bytes'), heard('upstream.queue')];
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const reply = await upstreamAt(server.url).ask({ method: 'GET', url: `${server.url}/x`, signal });
+    leave(reply, leaving);
+    await eventually('the place is free', () => queue.at(-1)?.running === 0);
+    expect(bytes.reduce((sum, event) => sum + event.bytes, 0)).toBe(5);
+  });
+
+  it.each([
+    ['left', ({ body }: Reply) => body.destroy()],
     ['left with an error', ({ body }: Reply) => body.destroy(new Error('too long'))],
     ['discarded it', (reply: Reply) => reply.discard()],
     ['aborted the request', (_reply: Reply, leaving: AbortController) => leaving.abort(new Error('gone'))],
