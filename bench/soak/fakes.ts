@@ -69,6 +69,8 @@ export interface FakesOptions {
   readonly violation: (what: string) => void;
 }
 
+/** A connection that ends after so long ends because nobody needed it. */
+const idleMs = 2500;
 /** Longer than Larder waits. */
 const longestStallMs = 20_000;
 
@@ -187,7 +189,8 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
 
   /**
    * What is handed to the system may still be lost with its connection, or left unread there. It arrived once the next request
-   * comes on the same connection, or that ends without an error after all was sent.
+   * comes on the same connection, or that ends well after some seconds without one. Whoever ends it right away may have left
+   * before the answer was there.
    */
   function endWhole(response: ServerResponse, bytes: number): void {
     const { socket } = response;
@@ -204,10 +207,14 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       if (hasArrived) tally.wholeBytes += bytes;
       else tally.left += 1;
     };
-    const close = (hadError: boolean): void => settle(response.writableFinished && !hadError && !cutOff.has(socket));
+    let sentAt = Number.POSITIVE_INFINITY;
+    const close = (hadError: boolean): void =>
+      settle(!hadError && !cutOff.has(socket) && performance.now() - sentAt > idleMs);
     socket.on('close', close);
     arrivals.set(socket, () => settle(true));
-    response.end();
+    response.end(() => {
+      sentAt = performance.now();
+    });
   }
 
   async function send(
