@@ -172,7 +172,7 @@ know what is possible beyond the usual configuration. Files of 200 MB are read b
 servers there; everything else is asked by wrk with one thread. Status and length of every answer count, and its digest
 before and after; during warm rows the upstream is not asked once. Only \`docker-registry\` (\`proxy.remoteurl\`, descriptors in memory) asks it for
 each tag, which is how it works. Manifests are those of ten images in turn; a client that is told to get a token asks for \`/v2/\` and for
-the token first. Where somebody has a token, only Larder is shown it: nginx would look at nobody's. Published is what is new each time; \`docker-registry\` is then no cache. The growth of memory is the peak less what a Larder had that has only just started and served one small layer.
+the token first. Where somebody has a token, all are sent it, and only Larder looks at it: nginx lets in everybody. Published is what is new each time; \`docker-registry\` is then no cache. The growth of memory is the peak less what a Larder had that has only just started and served one small layer.
 
 ${tables}
 
