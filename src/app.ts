@@ -9,6 +9,7 @@ import type { Config, TracingConfig } from './config/settings.ts';
 import type { Claims } from './core/claims.ts';
 import { Problem } from './core/problem.ts';
 import type { Repository } from './core/repository.ts';
+import { collectWhileBytesPass } from './garbage.ts';
 import type { ApiContext } from './http/api/route.ts';
 import { apiRoutes } from './http/api/routes.ts';
 import { exchangeRoutes, isExchange } from './http/exchange.ts';
@@ -106,6 +107,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       })
     : undefined;
   let tracing = await traced(config.tracing);
+  const leaveGarbage = collectWhileBytesPass();
   const store = await openStore({
     ...config.storage,
     index: config.index,
@@ -282,6 +284,7 @@ export async function createLarder(config: Config, parts: LarderParts = {}): Pro
       await pool?.close();
       await store.close();
       await tracing(drainMs);
+      leaveGarbage();
       metrics?.stop();
     },
   };

@@ -1,9 +1,8 @@
 /** A worker thread's whole program: big documents are decoded, projected and packed here, so that the event loop stays free. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Tinypool } from 'tinypool';
 import type { Format } from './core/format.ts';
 import { loadFormat } from './formats/load.ts';
+import { garbageCollection } from './garbage.ts';
 import { createDecoded } from './pipeline/decoded.ts';
 import { derive, type Job, learn, pack } from './pipeline/derive.ts';
 
@@ -34,8 +33,7 @@ function handOver<T>(value: T, ...bytes: readonly (Uint8Array | undefined)[]): T
  * V8 waits until a heap has grown to a multiple of what is alive in it before it looks for what is not; and the bytes of documents, beside the
  * heap, until there are 64 MiB of them. In a thread that lives long and sees a document now and then, that is memory for nothing.
  */
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
+const collectGarbage = garbageCollection();
 const collectAfterBytes = 16 * 1024 * 1024;
 /** Then nothing is kept decoded any more. */
 const collectAfterMs = keepMs + 1_000;

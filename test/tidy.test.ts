@@ -31,6 +31,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   pipeline: ['core', 'store', 'access', 'policy', 'sources'],
   jobs: ['core', 'pipeline', 'store'],
   http: ['core', 'access', 'pipeline'],
+  garbage: ['core'],
   app: ['*'],
   site: ['*'],
   main: ['*'],

@@ -106,6 +106,8 @@ export interface Events {
     requestId?: string;
   };
   'upstream.bytes': { upstream: string; bytes: number };
+  /** A piece of the body of a request. */
+  'client.body': { bytes: number };
   'upstream.retry': { upstream: string; attempt: number; waitMs: number; requestId?: string };
   'upstream.queue': {
     upstream: string;

@@ -16,5 +16,16 @@ export interface Stage {
   discard(): Promise<void>;
 }
 
+/** What a store refuses with code `ENOSPC`. `isForGood`: waiting helps nobody, as the bytes are more than it may ever hold. */
+export class NoSpace extends Error {
+  readonly code = 'ENOSPC';
+  readonly isForGood: boolean;
+
+  constructor(message: string, options: { readonly isForGood?: boolean; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.isForGood = options.isForGood ?? false;
+  }
+}
+
 /** Opens a stage. `expectedSize` in bytes is reserved first, so the disk is never promised twice; rejects with code `ENOSPC` when there is no room. */
 export type OpenStage = (options: { readonly expectedSize?: number }) => Promise<Stage>;

@@ -49,6 +49,7 @@ export async function* streamBody(
       if (next.done) break;
       size += next.value.byteLength;
       if (size > limitBytes) throw tooLarge();
+      publish('client.body', { bytes: next.value.byteLength });
       await pace?.take(next.value.byteLength);
       yield next.value;
     }

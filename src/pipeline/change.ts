@@ -12,6 +12,7 @@ import type { OpenStage, Stage } from '../core/staging.ts';
 import type { Blobs, OpenBlob } from '../store/blobs.ts';
 import type { Committed, Effect, Hosting } from '../store/hosting.ts';
 import type { Answer } from './answer.ts';
+import { refusedByStore } from './refused-by-store.ts';
 
 export interface ChangeContext {
   readonly access: Access;
@@ -189,7 +190,9 @@ export function createDesk(
     bytes: AsyncIterable<Uint8Array> | Uint8Array,
     limit = repository.maxFileBytes,
   ): Promise<StagedFile> {
-    const stage = await openStage(bytes instanceof Uint8Array ? { expectedSize: bytes.byteLength } : {}).catch(full);
+    const stage = await openStage(bytes instanceof Uint8Array ? { expectedSize: bytes.byteLength } : {}).catch(
+      refusedByStore,
+    );
     const hashes = algorithms.map((algorithm) => ({ algorithm, hash: createHash(algorithm) }));
     let size = 0;
     try {
@@ -198,7 +201,7 @@ export function createDesk(
         if (size > limit)
           throw new Problem('too_large', `A file is longer than the ${limit} bytes allowed in ${repository.id}.`);
         for (const { hash } of hashes) hash.update(chunk);
-        await stage.write(chunk).catch(full);
+        await stage.write(chunk).catch(refusedByStore);
       }
     } catch (error) {
       await stage.discard();
@@ -214,7 +217,7 @@ export function createDesk(
     const known = staged.get(file);
     if (!known) throw new Error('A file is to be put that was never staged.');
     if (known.blob) return;
-    await known.stage.commit(known.digest).catch(full);
+    await known.stage.commit(known.digest).catch(refusedByStore);
     const blob = await blobs.open(known.digest);
     if (!blob)
       throw new Problem(
@@ -250,17 +253,4 @@ export function createDesk(
       }
     },
   };
-}
-
-/** The disk is full, or refuses: an answer of ours, not a fault. */
-function full(error: unknown): never {
-  if (error instanceof Problem) throw error;
-  throw new Problem(
-    'storage_unavailable',
-    'This server has no room for what was sent now; try again later, and tell whoever runs it.',
-    {
-      cause: error,
-      retryAfterSeconds: 30,
-    },
-  );
 }

@@ -10,6 +10,7 @@ import type { Hosting } from '../store/hosting.ts';
 import type { HeldUpload, UploadOwner, Uploads } from '../store/uploads.ts';
 import type { Answer } from './answer.ts';
 import { answerOf, commitChange } from './change.ts';
+import { refusedByStore } from './refused-by-store.ts';
 
 export interface UploadContext {
   readonly access: Access;
@@ -78,7 +79,7 @@ const unknown = (): Problem =>
 const reply = ({ intent }: Step, state: UploadState): Answer => answerOf(intent.reply(state));
 
 async function open(step: Step): Promise<Answer> {
-  const held = await step.context.uploads.open(step.owner).catch(full);
+  const held = await step.context.uploads.open(step.owner).catch(refusedByStore);
   await held.release();
   return reply(step, { session: held.id, size: 0, state: 'open' });
 }
@@ -88,7 +89,7 @@ async function withSession(step: Step, work: (held: HeldUpload) => Promise<Answe
   const { context, intent, owner } = step;
   const { session } = intent;
   const held = await (session === undefined ? context.uploads.open(owner) : context.uploads.hold(session, owner)).catch(
-    full,
+    refusedByStore,
   );
   if (!held) throw unknown();
   try {
@@ -113,14 +114,14 @@ async function finish(step: Step, held: HeldUpload): Promise<Answer> {
   const { target } = intent;
   if (!target) throw new Problem('bad_request', 'What is being finished needs a digest.');
   if (!(await take(step, held))) return reply(step, { session: held.id, size: held.size, state: 'misplaced' });
-  const digests = await held.verify(target.digest, repository.format.digests).catch(full);
+  const digests = await held.verify(target.digest, repository.format.digests).catch(refusedByStore);
   const file: StagedFile = { size: held.size, digests, read: (offset, length) => held.read(offset, length) };
   const [sha256] = digests;
   let blob: OpenBlob | undefined;
   try {
     return await put(step, { ...target, file, session: held.id }, async () => {
       // Asked a second time only if it was lost meanwhile.
-      if (!blob) await held.commit(sha256 as Digest).catch(full);
+      if (!blob) await held.commit(sha256 as Digest).catch(refusedByStore);
       blob ??= await context.blobs.open(sha256 as Digest);
       if (!blob) throw lost();
     });
@@ -138,7 +139,7 @@ async function take(step: Step, held: HeldUpload): Promise<boolean> {
   const left = Math.max(0, Math.min(repository.maxFileBytes, room) - held.size);
   await held.append(request.stream(left), repository.maxFileBytes).catch((error: unknown) => {
     const isRoom = room < repository.maxFileBytes && error instanceof Problem && error.code === 'too_large';
-    throw isRoom ? noRoom(repository, 'The file does not fit', room) : full(error);
+    throw isRoom ? noRoom(repository, 'The file does not fit', room) : refusedByStore(error);
   });
   return true;
 }
@@ -236,10 +237,3 @@ async function* places(step: Step, from: string | undefined): AsyncGenerator<Pla
 
 const lost = (): Problem =>
   new Problem('storage_unavailable', 'What was sent could not be kept: it was gone right after it was written.');
-
-/** The disk is full, or refuses: an answer of ours, not a fault. */
-function full(error: unknown): never {
-  if (error instanceof Problem) throw error;
-  const message = 'This server has no room for what was sent now; try again later, and tell whoever runs it.';
-  throw new Problem('storage_unavailable', message, { cause: error, retryAfterSeconds: 30 });
-}

@@ -1,5 +1,6 @@
 /** Whether the store can take new bytes, why not, and when to try again. */
 import { publish } from '../core/events.ts';
+import { NoSpace } from '../core/staging.ts';
 import { codeOf } from './disk.ts';
 
 /** What a disk answers that takes no more bytes, for now or for good. */
@@ -50,13 +51,13 @@ export class Health {
   /** Rejects with `ENOSPC` while a disk that failed is left alone; then one caller tries it. */
   async admit(): Promise<void> {
     if (!this.#full?.byDisk) return;
-    if (!this.isDue()) throw noSpace(this.#full.reason);
+    if (!this.isDue()) throw new NoSpace(this.#full.reason);
     this.#triedAt = this.#clock();
     try {
       await this.#probe();
     } catch (error) {
       this.failed(error);
-      throw noSpace(describe(error), error);
+      throw new NoSpace(describe(error), { cause: error });
     }
     this.#set(undefined);
   }
@@ -80,7 +81,7 @@ export class Health {
   refused(reason: string): Error {
     this.#triedAt = this.#clock();
     this.#set({ reason, byDisk: false });
-    return noSpace(reason);
+    return new NoSpace(reason);
   }
 
   /** Room was found. */
@@ -105,15 +106,6 @@ export class Health {
     if (before?.reason !== full?.reason)
       publish('store.full', { full: full !== undefined, reason: full?.reason ?? '' });
   }
-}
-
-/** A refusal of ours, which callers treat like a full disk. It says nothing about the disk. */
-class NoSpace extends Error {
-  readonly code = 'ENOSPC';
-}
-
-export function noSpace(message: string, cause?: unknown): Error {
-  return new NoSpace(message, cause === undefined ? undefined : { cause });
 }
 
 function describe(error: unknown): string {

@@ -5,7 +5,8 @@
 import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
 import { publish } from '../core/events.ts';
-import { type Health, noSpace } from './health.ts';
+import { NoSpace } from '../core/staging.ts';
+import type { Health } from './health.ts';
 import type { Records } from './index.ts';
 
 /** In the index, by hexadecimal digest: size in bytes, time of last use in ms. */
@@ -70,7 +71,7 @@ export class Space {
     this.#options = options;
   }
 
-  /** Takes room for new bytes, making some if need be. Rejects with `ENOSPC`, and different words for "never" and "not now". */
+  /** Takes room for new bytes, making some if need be. Rejects with a NoSpace, which knows "never" from "not now". */
   async reserve(bytes: number): Promise<Reservation> {
     const claim = new Claim(this);
     await claim.grow(bytes);
@@ -81,7 +82,8 @@ export class Space {
   async take(held: number, bytes: number): Promise<void> {
     const { maxSizeBytes, health } = this.#options;
     if (maxSizeBytes !== undefined && held + bytes > maxSizeBytes) {
-      throw noSpace(`${held + bytes} bytes will never fit into a store of ${maxSizeBytes} bytes`);
+      const message = `${held + bytes} bytes will never fit into a store of ${maxSizeBytes} bytes`;
+      throw new NoSpace(message, { isForGood: true });
     }
     await health.admit();
     await this.#keepDiskFree(bytes);

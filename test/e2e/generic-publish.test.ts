@@ -1,7 +1,9 @@
 /** Files that are put, read, replaced and deleted by path, over HTTP. */
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startFakeUpstream } from '../support/fake-upstream.ts';
+import { temporaryFolder } from '../support/folder.ts';
 import { type HostedServer, startHosted, wrongToken } from '../support/hosted-server.ts';
 import { type Answer, type AskOptions, ask, type Headers } from '../support/http.ts';
 
@@ -73,6 +75,19 @@ test('of many who create a file, one does', async () => {
   expect(answers.map(({ status }) => status).toSorted()).toEqual([201, ...Array.from({ length: 9 }, () => 412)]);
   const winner = answers.findIndex(({ status }) => status === 201);
   expect((await at('/x/latest/lock')).text()).toBe(`holder ${winner}`);
+});
+
+test('a file larger than all that may be stored is refused for good, and nobody else is', async () => {
+  const folder = await temporaryFolder();
+  const storage = { path: join(folder.path, 'data'), maxSize: '1MB' };
+  const small = await startHosted({ format: 'generic', folder: folder.path, more: { storage } });
+  closing.push(folder.remove, () => small.close());
+  const headers = bearer(await small.token('alice'));
+  const large = await ask(`${small.url}/large`, { method: 'PUT', body: Buffer.alloc(2_000_000), headers });
+  expect(large.status, large.text()).toBe(413);
+  expect(large.text()).toContain('storage.maxSize');
+  expect(large.headers['retry-after']).toBeUndefined();
+  expect((await ask(`${small.url}/tiny`, { method: 'PUT', body: 'x', headers })).status).toBe(201);
 });
 
 describe('what can not be taken', () => {
