@@ -198,10 +198,7 @@ async function startFake(format: FormatId, options: FakesOptions): Promise<Fake>
       tally.left += 1;
       return;
     }
-    let isOver = false;
     const settle = (hasArrived: boolean): void => {
-      if (isOver) return;
-      isOver = true;
       socket.off('close', close);
       arrivals.delete(socket);
       if (hasArrived) tally.wholeBytes += bytes;
