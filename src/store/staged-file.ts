@@ -13,6 +13,8 @@ export interface StagedFileParts {
   readonly disk: Disk;
   readonly health: Health;
   readonly reservation: Reservation;
+  /** Told when the last holder has gone. It never rejects. */
+  readonly onClosing: (closed: Promise<void>) => void;
   /** Turns the synced file into the blob and the reservation into use. False: there is one already, and the file is left. */
   readonly adopt: (path: string, hex: string, sizeBytes: number, reservation: Reservation) => Promise<boolean>;
 }
@@ -122,6 +124,7 @@ export class StagedFile implements Stage {
   #release(): void {
     this.#holders -= 1;
     if (this.#holders > 0) return;
-    this.#parts.file.close().catch((error) => publish('fault', { where: 'staging', error }));
+    const { file, onClosing } = this.#parts;
+    onClosing(file.close().catch((error) => publish('fault', { where: 'staging', error })));
   }
 }

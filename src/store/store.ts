@@ -138,6 +138,8 @@ class OpenedStore implements Store {
   readonly #scan: BlobScan;
   readonly #journals: Journals;
   readonly #hosting: AllHosting;
+  /** Files of stages that nobody holds any more. */
+  readonly #closingFiles = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
   constructor(options: StoreOptions, disk: Disk, area: StagingArea, index: Index) {
@@ -244,6 +246,7 @@ class OpenedStore implements Store {
       await this.#disk.writeFile(this.#completeFile, text).catch(() => {});
     }
     await this.#area.close();
+    await Promise.all(this.#closingFiles);
   }
 
   /** Until it is closed in good order, a crash may cost the index its last writes. */
@@ -276,6 +279,10 @@ class OpenedStore implements Store {
         disk: this.#disk,
         health: this.#health,
         reservation,
+        onClosing: (closed) => {
+          const forgotten: Promise<void> = closed.then(() => void this.#closingFiles.delete(forgotten));
+          this.#closingFiles.add(forgotten);
+        },
         adopt: (...args) => this.blobs.adopt(...args),
       });
     } catch (error) {

@@ -313,3 +313,29 @@ test('a closed store takes nothing new, leaves no process waiting, and can be cl
   expect(readdirSync(join(store.path, 'staging'))).toEqual([]);
   expect(faults).toEqual([]);
 });
+
+test('a closed store has closed the files of its stages', async () => {
+  const open = new Map<object, string>();
+  const slow = diskWith({
+    open: async (path, flags, mode) => {
+      const file = await disk.open(path, flags, mode);
+      open.set(file, path);
+      return {
+        ...fileOperations(file),
+        async close() {
+          for (let turn = 0; turn < 100; turn += 1) await disk.stat('.');
+          await file.close();
+          open.delete(file);
+        },
+      };
+    },
+  });
+  const store = await opened({ disk: slow });
+  const stage = await store.stage({});
+  const release = stage.retain();
+  await stage.discard();
+  release();
+  expect(open.size).toBeGreaterThan(0);
+  await store.close();
+  expect([...open.values()]).toEqual([]);
+});
