@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import { gate } from '../support/fake-upstream.ts';
 import { type Answer, ask } from '../support/http.ts';
+import { countJoins } from '../support/joins.ts';
 import { scene, untilStored } from '../support/scene.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -41,12 +42,13 @@ test.each(['200', '404'])('repositories with one upstream share one request for 
   const files = { format: 'npm', sources: [{ remote: 'inner' }] };
   const { registry, upstream, larder } = await scene({ repositories: { other: files, third: files } });
   registry.publish({ name: 'lib', version: '1.0.0' });
+  const joined = countJoins();
   const until = gate();
   const body = status === '200' ? registry.document('lib') : '{}';
   upstream.at('/lib', { holdHeaders: until, status: Number(status), body, contentType: 'application/json' });
   const asked = ['npm', 'other', 'third'].map((name) => larder.ask(`/public/${name}/lib`));
   await until.reached;
-  await larder.ask('/healthz');
+  await joined(2);
   until.open();
   const answers = await Promise.all(asked);
   expect(answers.map((answer) => answer.status)).toEqual(Array(3).fill(Number(status)));

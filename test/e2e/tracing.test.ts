@@ -4,6 +4,7 @@ import { subscribe } from '../../src/core/events.ts';
 import { synthetic } from '../support/bytes.ts';
 import { type FakeCollector, type SeenSpan, startCollector } from '../support/collector.ts';
 import { gate } from '../support/fake-upstream.ts';
+import { countJoins } from '../support/joins.ts';
 import { type SceneOptions, scene } from '../support/scene.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -121,12 +122,13 @@ test('who joins a download is linked to it', async () => {
   const { registry, upstream, larder, collector } = await traced({}, { upstream: { timeoutMs: 20_000 } });
   const { path, bytes } = registry.publish({ name: 'big', version: '1.0.0', bytes: synthetic(300_000) });
   await larder.npm('/big');
+  const joined = countJoins();
   const until = gate();
   upstream.at(path, { hold: { at: 100_000, until }, body: bytes });
   const first = larder.npm(path);
   await until.reached;
   const second = larder.npm(path, { traceparent });
-  await larder.ask('/healthz');
+  await joined(1);
   until.open();
   expect((await Promise.all([first, second])).map(({ status }) => status)).toEqual([200, 200]);
   await larder.stop();
@@ -143,12 +145,13 @@ test('who joins a download is linked to it', async () => {
 test('who waits for the same document is linked to the request that asks for it', async () => {
   const { registry, upstream, larder, collector } = await traced({}, { upstream: { timeoutMs: 20_000 } });
   registry.publish({ name: 'lib', version: '1.0.0' });
+  const joined = countJoins();
   const until = gate();
   upstream.at('/lib', { holdHeaders: until, body: registry.document('lib'), contentType: 'application/json' });
   const first = larder.npm('/lib');
   await until.reached;
   const second = larder.npm('/lib', { traceparent });
-  await larder.ask('/healthz');
+  await joined(1);
   until.open();
   await Promise.all([first, second]);
   await larder.stop();
