@@ -283,7 +283,10 @@ describe('bodies', () => {
   );
 });
 
-test('clients that send nothing, or stop in the middle, hold up nobody and are closed', async () => {
+// The rest of a body is waited for, for 15 seconds, so that its sender may read the answer.
+test('clients that send nothing, or stop in the middle, hold up nobody and are closed', {
+  timeout: 60_000,
+}, async () => {
   const all = await scene({ server: { limits: { headersTimeout: '300ms', requestTimeout: '500ms' } } });
   const messages = [
     'GET /public/npm/lib HTTP/1.1\r\nHost:',

@@ -1,11 +1,13 @@
 /** A whole server whose upstream breaks off: once at every byte, and at every kind of place for big files. */
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { sha256Of, synthetic } from '../support/bytes.ts';
 import type { PublishedVersion } from '../support/fake-registry.ts';
 import { scene } from '../support/scene.ts';
 
 const { registry, upstream, larder } = await scene({}, afterAll);
 const atOnce = 50;
+// Thousands of answers, on a machine that may have others to serve.
+vi.setConfig({ testTimeout: 60_000 });
 
 async function inGroups<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   for (let from = 0; from < items.length; from += atOnce) await Promise.all(items.slice(from, from + atOnce).map(work));
