@@ -53,7 +53,13 @@ describe('the program', () => {
         program: join(place(), 'bin', 'larder'),
         env: await fakeNode('26'),
       });
-      expect(run).toMatchObject({ code: 0, out: `${place()}/src/cli.ts check a b\n` });
+      expect(run).toMatchObject({ code: 0, out: `--max-semi-space-size=16 ${place()}/src/cli.ts check a b\n` });
+    });
+
+    it('leaves the young generation alone that somebody has set up', async () => {
+      const env = { ...(await fakeNode('26')), NODE_OPTIONS: '--max-semi-space-size=64' };
+      const run = await larder(['check'], { program: join(place(), 'bin', 'larder'), env });
+      expect(run).toMatchObject({ code: 0, out: `${place()}/src/cli.ts check\n` });
     });
 
     it('says what to do if it is too old', async () => {
