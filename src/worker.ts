@@ -31,11 +31,10 @@ function handOver<T>(value: T, ...bytes: readonly (Uint8Array | undefined)[]): T
 
 /**
  * V8 waits until a heap has grown to a multiple of what is alive in it before it looks for what is not; and the bytes of documents, beside the
- * heap, until there are 64 MiB of them. In a thread that lives long and sees a document now and then, that is memory for nothing: what
- * comes and goes with a document is some four times its bytes.
+ * heap, until there are 64 MiB of them. In a thread that lives long and sees a document now and then, that is memory for nothing.
  */
 const collectGarbage = garbageCollection();
-const collectAfterBytes = 4 * 1024 * 1024;
+const collectAfterBytes = 16 * 1024 * 1024;
 /** Then nothing is kept decoded any more. */
 const collectAfterMs = keepMs + 1_000;
 let bytesSince = 0;
