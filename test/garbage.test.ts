@@ -35,3 +35,10 @@ test('V8 takes it for a look at the young alone', async () => {
   await eventually('the collection is reported', () => kinds.length > 0);
   expect(kinds).toContain(constants.NODE_PERFORMANCE_GC_MINOR);
 });
+
+test('small buffers are cut from slabs of eight kilobytes', () => {
+  onTestFinished(collectWhileBytesPass(() => {}));
+  // What Node has begun to cut is used up first.
+  const slabs = Array.from({ length: 100 }, () => Buffer.from('x'.repeat(3000)).buffer.byteLength);
+  expect(new Set(slabs.slice(-50))).toEqual(new Set([8192]));
+});
